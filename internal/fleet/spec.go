@@ -1,0 +1,162 @@
+package fleet
+
+import "time"
+
+// ZoneSpec describes a deployment zone: a place whose machines reach the
+// controller under one address.
+type ZoneSpec struct {
+	UpstreamAddress string    `json:"upstream_address,omitempty" maxLength:"255" doc:"Base URL or host name under which agents of this zone reach the controller. Empty: the address that the controller advertises." example:"https://headroom.example.com"`
+	Placement       Placement `json:"placement,omitempty" enum:"pack,spread" default:"pack" doc:"How sessions are laid onto servers: pack fills the fullest server that fits, spread takes the emptiest."`
+	PreferFixed     *bool     `json:"prefer_fixed,omitempty" default:"true" doc:"Use servers that were registered by hand before autoscaled ones."`
+	FallOver        *bool     `json:"fall_over,omitempty" default:"true" doc:"A session that asks for this zone may be placed in another zone when this one has no room."`
+}
+
+// Placement is a strategy for laying sessions onto servers.
+type Placement string
+
+// The placement strategies.
+const (
+	PlacementPack   Placement = "pack"
+	PlacementSpread Placement = "spread"
+)
+
+// PoolType says what the machines of a pool offer.
+type PoolType string
+
+// The pool types.
+const (
+	PoolDockerAgent PoolType = "docker_agent" // machines offer cores, memory and GPUs
+	PoolServer      PoolType = "server"       // machines offer session places
+)
+
+// PoolSpec describes a set of interchangeable machines.
+type PoolSpec struct {
+	Type        PoolType `json:"type" enum:"docker_agent,server" doc:"docker_agent: machines offer cores, memory and GPUs to many sessions. server: machines offer session places."`
+	Description string   `json:"description,omitempty" maxLength:"500" doc:"What the pool is for."`
+	QueueLimit  *int64   `json:"queue_limit,omitempty" minimum:"0" maximum:"1000000" default:"10000" doc:"How many sessions may wait for capacity; a further one is refused."`
+	Frozen      bool     `json:"frozen,omitempty" doc:"A frozen pool makes and retires no machine by itself; sessions still start and end."`
+}
+
+// VMProviderSpec describes credentials, machine shape and limits on one cloud.
+type VMProviderSpec struct {
+	Provider       string         `json:"provider" doc:"The kind of cloud or hypervisor." example:"local"`
+	MaxInstances   int64          `json:"max_instances" minimum:"0" maximum:"1000000" doc:"Machines that may exist at most, over every autoscale config that uses this provider." example:"10"`
+	Settings       map[string]any `json:"settings,omitempty" doc:"Settings of the provider kind; see its page."`
+	StartupScript  string         `json:"startup_script,omitempty" maxLength:"1048576" doc:"Runs on the machine at its first start."`
+	RateLimit      float64        `json:"rate_limit,omitempty" minimum:"0" maximum:"100000" doc:"Calls per second to the provider's API. 0: the default of the provider kind."`
+	Concurrency    int64          `json:"concurrency,omitempty" minimum:"0" maximum:"10000" doc:"Calls under way at once. 0: the default of the provider kind."`
+	CreateBurst    int64          `json:"create_burst,omitempty" minimum:"0" maximum:"100000" doc:"Machines that may be created in one burst. 0: 20."`
+	CreateRate     float64        `json:"create_rate,omitempty" minimum:"0" maximum:"100000" doc:"Machines per second that may be created after the burst. 0: 1."`
+	CleanupOrphans CleanupMode    `json:"cleanup_orphans,omitempty" enum:"delete,report" default:"delete" doc:"What to do with machines that bear our mark and that no record explains."`
+	Frozen         bool           `json:"frozen,omitempty" doc:"A frozen provider makes no machine; those that exist stay."`
+}
+
+// CleanupMode says what a sweep does with an orphan.
+type CleanupMode string
+
+// The clean-up modes.
+const (
+	CleanupDelete CleanupMode = "delete"
+	CleanupReport CleanupMode = "report"
+)
+
+// DNSProviderSpec describes credentials for DNS records.
+type DNSProviderSpec struct {
+	Provider string         `json:"provider" doc:"The kind of DNS service."`
+	Settings map[string]any `json:"settings,omitempty" doc:"Settings of the DNS service."`
+}
+
+// AutoscaleConfigSpec is the policy that keeps one pool warm in one zone.
+type AutoscaleConfigSpec struct {
+	Pool        string   `json:"pool" doc:"The pool to keep warm." example:"desktops"`
+	Zone        string   `json:"zone" doc:"The zone in which machines are made." example:"default"`
+	VMProviders []string `json:"vm_providers" minItems:"1" maxItems:"50" uniqueItems:"true" doc:"Providers in order of preference: one without capacity falls through to the next."`
+	Enabled     *bool    `json:"enabled,omitempty" default:"true" doc:"A disabled config makes and retires no machine by itself."`
+
+	Standby              Shape `json:"standby,omitempty" doc:"docker_agent pools: capacity that is kept free."`
+	MinAvailableSessions int64 `json:"min_available_sessions,omitempty" minimum:"0" maximum:"1000000" doc:"server pools: session places that are kept free."`
+	MaxTotalStandby      Shape `json:"max_total_standby,omitempty" doc:"docker_agent pools: ceiling for claimed plus free capacity; standby shrinks as users arrive so that it is kept. 0: none."`
+	MaxTotalSessions     int64 `json:"max_total_sessions,omitempty" minimum:"0" maximum:"1000000" doc:"server pools: ceiling for claimed plus free places. 0: none."`
+
+	MinServers int64 `json:"min_servers,omitempty" minimum:"0" maximum:"1000000" doc:"Machines to keep at least."`
+	MaxServers int64 `json:"max_servers,omitempty" minimum:"0" maximum:"1000000" doc:"Machines to have at most. 0: no limit of its own."`
+
+	AggressiveScaling *bool    `json:"aggressive_scaling,omitempty" default:"true" doc:"Count queued sessions as demand on top of standby."`
+	DownscaleBackoff  Duration `json:"downscale_backoff,omitempty" default:"10m" doc:"How long capacity must have been in surplus before a machine is retired."`
+
+	AgentCoresOverride  Cores  `json:"agent_cores_override,omitempty" doc:"Cores that an agent counts for. 0: what it reports."`
+	AgentMemoryOverride Memory `json:"agent_memory_override,omitempty" doc:"Memory that an agent counts for. 0: what it reports."`
+	AgentGPUsOverride   int64  `json:"agent_gpus_override,omitempty" minimum:"0" maximum:"1000" doc:"GPUs that an agent counts for. 0: what it reports."`
+
+	MaxSimultaneousSessions int64 `json:"max_simultaneous_sessions,omitempty" minimum:"0" maximum:"10000" default:"1" doc:"server pools: session places of one machine."`
+	MaxSimultaneousUsers    int64 `json:"max_simultaneous_users,omitempty" minimum:"0" maximum:"10000" doc:"server pools: different users on one machine. 0: no limit."`
+	Reusable                *bool `json:"reusable,omitempty" default:"true" doc:"server pools: a machine whose last session ended returns to the pool. false: it is retired."`
+
+	RequireCheckin *bool `json:"require_checkin,omitempty" default:"true" doc:"A machine is ready when its agent or script has checked in. false: when the cloud says that it runs and the connection port, if any, answers."`
+	ConnectionPort int64 `json:"connection_port,omitempty" minimum:"0" maximum:"65535" doc:"TCP port that must answer before a machine without check-in is ready. 0: none."`
+
+	ProvisionTimeout Duration `json:"provision_timeout,omitempty" default:"10m" doc:"From the create call to check-in; later, the machine has failed."`
+	MissingAfter     Duration `json:"missing_after,omitempty" default:"10m" doc:"Silence after which a machine gets no new session."`
+	DeadAfter        Duration `json:"dead_after,omitempty" default:"1h" doc:"Silence after which a machine without sessions is replaced."`
+
+	RotateAfter    Duration `json:"rotate_after,omitempty" doc:"Age at which a machine is replaced. 0: never."`
+	RotatePrewarm  Duration `json:"rotate_prewarm,omitempty" default:"15m" doc:"How long before rotation the replacement is started."`
+	ReplaceOnDrift bool     `json:"replace_on_drift,omitempty" doc:"Replace machines that were made with older provider settings. Off: only show them."`
+	MaxUnavailable int64    `json:"max_unavailable,omitempty" minimum:"0" maximum:"100000" default:"1" doc:"Machines that rotation and drift may replace at once."`
+}
+
+// ScheduleSpec gives an autoscale config other numbers inside of time windows.
+type ScheduleSpec struct {
+	AutoscaleConfig string   `json:"autoscale_config" doc:"The config whose numbers change."`
+	TimeZone        string   `json:"time_zone" doc:"IANA time zone in which the windows are read." example:"Europe/Berlin"`
+	Windows         []Window `json:"windows" minItems:"1" maxItems:"200" doc:"The first window that holds the present moment counts."`
+}
+
+// Window is a part of the week with its own standby and bounds. Fields that
+// are absent keep the value of the autoscale config.
+type Window struct {
+	Days                 []Weekday `json:"days" minItems:"1" maxItems:"7" uniqueItems:"true" doc:"Days on which the window begins."`
+	Start                TimeOfDay `json:"start" doc:"Begin, 24-hour clock." example:"07:30"`
+	End                  TimeOfDay `json:"end" doc:"End, exclusive; at or before start it lies on the next day." example:"18:00"`
+	Standby              *Shape    `json:"standby,omitempty"`
+	MinAvailableSessions *int64    `json:"min_available_sessions,omitempty" minimum:"0" maximum:"1000000"`
+	MinServers           *int64    `json:"min_servers,omitempty" minimum:"0" maximum:"1000000"`
+	MaxServers           *int64    `json:"max_servers,omitempty" minimum:"0" maximum:"1000000"`
+}
+
+// StagingSpec wishes for pre-made unassigned sessions.
+type StagingSpec struct {
+	Pool  string `json:"pool" doc:"The pool in which the sessions are made."`
+	Zone  string `json:"zone,omitempty" doc:"Only on servers of this zone."`
+	Count int64  `json:"count" minimum:"0" maximum:"100000" doc:"Sessions to keep ready."`
+	Shape Shape  `json:"shape,omitempty" doc:"docker_agent pools: what each session claims."`
+}
+
+// Value is *p, or def when p is nil.
+func Value[T any](p *T, def T) T {
+	if p == nil {
+		return def
+	}
+	return *p
+}
+
+// Or is v, or def when v is the zero value.
+func Or[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// Defaults of settings whose zero value means "the default".
+const (
+	DefaultDownscaleBackoff = 10 * time.Minute
+	DefaultProvisionTimeout = 10 * time.Minute
+	DefaultMissingAfter     = 10 * time.Minute
+	DefaultDeadAfter        = time.Hour
+	DefaultRotatePrewarm    = 15 * time.Minute
+	DefaultQueueLimit       = 10000
+	DefaultCreateBurst      = 20
+	DefaultCreateRate       = 1.0
+)

@@ -1,0 +1,39 @@
+// Package provider is the contract between Headroom and the clouds, and the
+// client that calls a cloud on behalf of the control loops.
+//
+// A kind of cloud implements [Driver] and describes itself with a [Kind]. The
+// driver translates; everything that is the same for all clouds is done once
+// in [Client]: deadlines, rate limit and concurrency, adoption before a
+// repeated create, the check of ownership before a delete, the list cache,
+// redaction and metrics. A driver therefore never logs, sleeps, retries,
+// starts goroutines or keeps state between calls.
+//
+// # Life of a machine in the cloud
+//
+//	stateDiagram-v2
+//	  [*] --> pending : Create accepted
+//	  pending --> running
+//	  pending --> failed : cloud gave up
+//	  running --> stopped : crashed, powered off
+//	  running --> deleting : Delete accepted
+//	  stopped --> deleting : Delete accepted
+//	  failed --> deleting : Delete accepted
+//	  deleting --> [*] : Get says NotFound
+//
+// # Errors
+//
+// Each error of a driver has a [Class], and each class has one consequence:
+//
+//	| class           | consequence                                                                    |
+//	| NotFound        | the object is gone; a delete has finished                                      |
+//	| Invalid         | the circuit of the provider config counts it; the machine fails                |
+//	| Unauthenticated | the circuit counts it; the machine waits                                       |
+//	| Forbidden       | the circuit counts it; the machine waits                                       |
+//	| Quota           | the next provider of the list is used; the provider is avoided for a while     |
+//	| NoCapacity      | the next offer, then the next provider is used; the offer is avoided for a while |
+//	| RateLimited     | the provider's calls pause for the stated time                                 |
+//	| Conflict        | the step is repeated after a fresh look                                        |
+//	| Unavailable     | the step is repeated with backoff                                              |
+//	| Unsupported     | the circuit counts it; the machine fails                                       |
+//	| Unknown         | the step is repeated with backoff; a create is looked for before it is repeated |
+package provider

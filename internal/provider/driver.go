@@ -1,0 +1,222 @@
+package provider
+
+import (
+	"context"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+)
+
+// Driver speaks to one account of one cloud. Its methods are called
+// concurrently. Errors are [*Error] with a class; any other error counts as
+// Unknown.
+type Driver interface {
+	// Check looks at credentials, permissions and references, one finding each.
+	// It creates nothing.
+	Check(ctx context.Context) (Report, error)
+
+	// Create makes a machine with the name, tags and user data of the request.
+	// It is idempotent on Request.Token: a repeated call answers the machine
+	// that an earlier one made. It may return before the machine runs.
+	Create(ctx context.Context, req Request) (Instance, error)
+
+	// List yields every machine that bears the owner's marks, all pages. After
+	// an error it stops: the listing is incomplete then and proves no absence.
+	List(ctx context.Context, owner Owner) iter.Seq2[Instance, error]
+
+	// Get looks at one machine. NotFound means that nothing of it is left.
+	Get(ctx context.Context, id string) (Instance, error)
+
+	// Delete begins the removal of a machine with everything that Create made.
+	// nil means accepted; NotFound means that it is gone. It may be called any
+	// number of times.
+	Delete(ctx context.Context, id string) error
+}
+
+// Offerer is a driver that can make a machine in several sizes or places.
+type Offerer interface {
+	// Offers names size × place combinations in order of preference. The names
+	// are opaque; one of them is given back in Request.Offer.
+	Offers(ctx context.Context) ([]string, error)
+}
+
+// Remnants is a driver whose machines can leave other objects behind: disks,
+// addresses, secrets, records.
+type Remnants interface {
+	// ListRemnants yields objects that bear the owner's marks and that belong
+	// to no machine. It follows the rules of Driver.List.
+	ListRemnants(ctx context.Context, owner Owner) iter.Seq2[Remnant, error]
+	// DeleteRemnant removes one of them; NotFound means that it is gone.
+	DeleteRemnant(ctx context.Context, r Remnant) error
+}
+
+// ConsoleReader is a driver that can show what a machine wrote to its console.
+type ConsoleReader interface {
+	// Console returns at most the last limit bytes.
+	Console(ctx context.Context, id string, limit int64) ([]byte, error)
+}
+
+// Catalog is a driver that can list the choices for a setting.
+type Catalog interface {
+	// Choices lists values for the setting of the given name.
+	Choices(ctx context.Context, setting string) ([]Choice, error)
+}
+
+// Owner selects what belongs to one provider config of one installation.
+type Owner struct {
+	Installation string
+	Provider     string
+}
+
+// Tags mark everything that is made for a server. Each cloud spells the keys
+// as its rules demand; the driver translates both ways.
+type Tags struct {
+	Installation    string
+	Server          string // id of the server
+	AutoscaleConfig string
+	Provider        string // name of the provider config
+}
+
+// Owner is the part of the tags that a listing selects by.
+func (t Tags) Owner() Owner { return Owner{Installation: t.Installation, Provider: t.Provider} }
+
+// The keys of the tags on a cloud without restrictions.
+const (
+	TagInstallation = "headroom-installation"
+	TagServer       = "headroom-server"
+	TagAutoscale    = "headroom-autoscale"
+	TagProvider     = "headroom-provider"
+)
+
+// Request is a wish for one machine.
+type Request struct {
+	Token     string          // idempotency: the same for each repetition of the same wish
+	Name      string          // unique host name
+	Tags      Tags            // set on everything that is made
+	Offer     string          // one of Offerer.Offers, empty otherwise
+	Bootstrap Bootstrap       // what the machine needs to report back
+	Shape     fleet.Resources // overrides of the autoscale config; zero: the provider's own
+}
+
+// Bootstrap is what a machine needs to find and convince its controller.
+type Bootstrap struct {
+	ControllerURL     string // base URL under which the machine reaches the controller
+	RegistrationToken string // one machine, one use
+	Pool              string
+	RunAgent          bool   // machines of docker_agent pools run the agent
+	UserData          []byte // the rendered startup script, packaged for the channel of the kind
+}
+
+// State is where a machine stands in the cloud.
+type State string
+
+// The states of an instance.
+const (
+	StatePending  State = "pending"
+	StateRunning  State = "running"
+	StateStopped  State = "stopped"
+	StateDeleting State = "deleting"
+	StateFailed   State = "failed"
+)
+
+// Instance is a machine as the cloud shows it.
+type Instance struct {
+	ID        string
+	Name      string
+	Tags      Tags
+	State     State
+	Fault     string // why it is stopped or failed, in the cloud's words
+	Addresses []string
+	Offer     string
+	Capacity  fleet.Resources // of its shape; zero when the cloud does not tell
+	CreatedAt time.Time       // zero when the cloud does not tell
+}
+
+// Remnant is an object that was left without its machine.
+type Remnant struct {
+	Kind      string // "disk", "address", "secret", …
+	ID        string
+	Name      string
+	Tags      Tags
+	CreatedAt time.Time
+}
+
+// Choice is a value that a setting can take.
+type Choice struct {
+	Value       string `json:"value"`
+	Label       string `json:"label,omitempty"`
+	Description string `json:"description,omitempty"`
+}
+
+// Report is the outcome of a check.
+type Report struct {
+	Findings []Finding `json:"findings"`
+}
+
+// Finding is one line of a report.
+type Finding struct {
+	Subject string  `json:"subject" doc:"The permission, reference or precondition."`
+	Verdict Verdict `json:"verdict" enum:"ok,warning,failed"`
+	Message string  `json:"message,omitempty"`
+	Remedy  string  `json:"remedy,omitempty"`
+}
+
+// Verdict says how a finding turned out.
+type Verdict string
+
+// The verdicts.
+const (
+	VerdictOK      Verdict = "ok"
+	VerdictWarning Verdict = "warning"
+	VerdictFailed  Verdict = "failed"
+)
+
+// OK says that no finding failed.
+func (r Report) OK() bool {
+	for _, f := range r.Findings {
+		if f.Verdict == VerdictFailed {
+			return false
+		}
+	}
+	return true
+}
+
+// Kind describes a kind of cloud.
+type Kind struct {
+	Name  string // as in VMProviderSpec.Provider
+	Title string // for people
+	About string // one sentence
+	VM    bool   // the machines are virtual machines; false must be said to the user
+
+	// NewSettings returns a pointer to a zero settings struct; its tags are the
+	// only definition of the settings.
+	NewSettings func() any
+
+	// Open makes a driver from settings that have been validated. It calls no
+	// network.
+	Open func(ctx context.Context, settings any, host Host) (Driver, error)
+
+	Defaults Defaults
+}
+
+// Host is what a driver may use of the process that it runs in.
+type Host struct {
+	DataDir    string // directory of the controller's own files; kinds keep theirs below it
+	Executable string // path of the headroom binary
+	Now        func() time.Time
+	Random     io.Reader
+}
+
+// Defaults are operating values that fit the kind.
+type Defaults struct {
+	RateLimit    float64       // calls per second; 0: unlimited
+	Concurrency  int           // calls under way at once
+	CallTimeout  time.Duration // longest duration of one call
+	BusyInterval time.Duration // between listings while machines are changing
+	RestInterval time.Duration // between listings at rest
+	Grace        time.Duration // age below which a listing proves no absence and an object is no orphan
+	CreateBurst  int           // machines created in one burst; 0: fleet.DefaultCreateBurst
+	CreateRate   float64       // machines per second after the burst; 0: fleet.DefaultCreateRate
+}
