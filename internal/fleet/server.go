@@ -119,7 +119,11 @@ type Server struct {
 }
 
 // Open says that the server takes new sessions.
-func (s *Server) Open() bool { return s.Phase == PhaseReady && !s.Missing }
+func (s *Server) Open() bool { return s.Phase == PhaseReady && !s.Missing && !s.Spent() }
+
+// Spent says that a one-shot server has had its use: it must not be given to
+// anybody again.
+func (s *Server) Spent() bool { return s.OneShot && s.Used && s.Sessions == 0 }
 
 // Free is what the server can still give out; never negative.
 func (s *Server) Free() Resources {

@@ -42,7 +42,6 @@ type VMProviderSpec struct {
 	Provider       string         `json:"provider" doc:"The kind of cloud or hypervisor." example:"local"`
 	MaxInstances   int64          `json:"max_instances" minimum:"0" maximum:"1000000" doc:"Machines that may exist at most, over every autoscale config that uses this provider." example:"10"`
 	Settings       map[string]any `json:"settings,omitempty" doc:"Settings of the provider kind; see its page."`
-	StartupScript  string         `json:"startup_script,omitempty" maxLength:"1048576" doc:"Runs on the machine at its first start."`
 	RateLimit      float64        `json:"rate_limit,omitempty" minimum:"0" maximum:"100000" doc:"Calls per second to the provider's API. 0: the default of the provider kind."`
 	Concurrency    int64          `json:"concurrency,omitempty" minimum:"0" maximum:"10000" doc:"Calls under way at once. 0: the default of the provider kind."`
 	CreateBurst    int64          `json:"create_burst,omitempty" minimum:"0" maximum:"100000" doc:"Machines that may be created in one burst. 0: 20."`

@@ -27,7 +27,8 @@ type Config struct {
 	Name         string
 	Spec         fleet.AutoscaleConfigSpec
 	Schedules    []Schedule
-	SurplusSince time.Time // since when a machine could be spared; zero: not so
+	Shapes       map[string]fleet.Resources // what a machine of each provider is expected to offer; zero: unknown
+	SurplusSince time.Time                  // since when a machine could be spared; zero: not so
 }
 
 // Schedule is a named schedule of a config.
@@ -58,8 +59,7 @@ type Provider struct {
 	Exists         int64 // servers of every pool that may exist in the cloud
 	Max            int64
 	Frozen         bool
-	Shape          fleet.Resources // what a machine is assumed to offer; zero: unknown
-	BlockedUntil   time.Time       // circuit open or capacity short until then
+	BlockedUntil   time.Time // circuit open or capacity short until then
 	BlockedReason  string
 	Tokens         float64       // creations that the rate allows now
 	TokenEvery     time.Duration // time in which one more becomes allowed

@@ -220,3 +220,8 @@ type Defaults struct {
 	CreateBurst  int           // machines created in one burst; 0: fleet.DefaultCreateBurst
 	CreateRate   float64       // machines per second after the burst; 0: fleet.DefaultCreateRate
 }
+
+// Shaped are settings that tell what a machine made with them offers.
+type Shaped interface {
+	Shape() fleet.Resources
+}

@@ -1,0 +1,27 @@
+// Command headroom is the controller, the agent and the command line in one
+// program.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/headroom-dev/headroom/internal/cli"
+)
+
+// version is set when the program is linked.
+var version = "dev" //nolint:gochecknoglobals // the linker can set nothing else
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	streams := cli.OSStreams()
+	code := cli.Main(ctx, os.Args[1:], streams, os.Getenv, cli.Commands{
+		Version: version,
+		Serve:   newServe(streams, os.Getenv),
+		Agent:   newAgent(streams, os.Getenv),
+	})
+	stop()
+	os.Exit(code)
+}

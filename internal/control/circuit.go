@@ -1,0 +1,109 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/snapshot"
+	"github.com/headroom-dev/headroom/internal/store"
+)
+
+// The circuit of a provider config opens after this many failures in a row
+// that cannot mend themselves, and stays open from minOpen to maxOpen,
+// doubling.
+const (
+	circuitAfter = 3
+	minOpen      = 30 * time.Second
+	maxOpen      = 30 * time.Minute
+)
+
+// tripCircuit counts a failure of a provider config that needs somebody to
+// change something.
+func (c *Controller) tripCircuit(ctx context.Context, name string, cause error) error {
+	err := c.write(ctx, func(tx *store.Tx) error {
+		state, err := tx.ProviderState(name)
+		if err != nil {
+			return err
+		}
+		now := c.now()
+		if state.Circuit == snapshot.CircuitOpen && now.Before(state.OpenUntil) {
+			return nil // calls that were under way when it opened
+		}
+		state.Provider = name
+		state.Failures++
+		state.Error, state.ErrorClass = safe(cause), string(provider.ClassOf(cause))
+		if state.Failures < circuitAfter {
+			c.emitProvider(tx, name, fleet.EventProviderError, fmt.Sprintf("%s (failure %d of %d before it is taken out of use)", safe(cause), state.Failures, circuitAfter))
+			return tx.SaveProviderState(state)
+		}
+		open := maxOpen
+		if n := state.Failures - circuitAfter; n < 10 {
+			open = min(minOpen<<n, maxOpen)
+		}
+		state.Circuit, state.OpenUntil = snapshot.CircuitOpen, now.Add(open)
+		c.emitProvider(tx, name, fleet.EventProviderCircuit, fmt.Sprintf("taken out of use until %s after %d failures in a row: %s", state.OpenUntil.UTC().Format(time.TimeOnly), state.Failures, safe(cause)))
+		return tx.SaveProviderState(state)
+	})
+	if err != nil {
+		return fmt.Errorf("recording a failure of provider %s: %w", name, err)
+	}
+	return nil
+}
+
+// closeCircuit forgets the failures of a provider config that has just made a
+// machine.
+func (c *Controller) closeCircuit(tx *store.Tx, name string) error {
+	state, err := tx.ProviderState(name)
+	if err != nil {
+		return err
+	}
+	if state.Failures == 0 && (state.Circuit == "" || state.Circuit == snapshot.CircuitClosed) {
+		return nil
+	}
+	if state.Circuit == snapshot.CircuitOpen {
+		c.emitProvider(tx, name, fleet.EventProviderCircuit, "in use again: it made a machine")
+	}
+	state.Circuit, state.Failures, state.OpenUntil = snapshot.CircuitClosed, 0, time.Time{}
+	state.Error, state.ErrorClass = "", ""
+	return tx.SaveProviderState(state)
+}
+
+// ProviderChanged lets a provider config be used at once, and with its new
+// settings, after somebody has changed it.
+func (c *Controller) ProviderChanged(ctx context.Context, name string) error {
+	c.clouds.forget(name)
+	return c.write(ctx, func(tx *store.Tx) error {
+		state, err := tx.ProviderState(name)
+		if err != nil {
+			return err
+		}
+		if state.Failures == 0 && state.BlockedUntil.IsZero() && state.Circuit != snapshot.CircuitOpen {
+			return nil
+		}
+		state.Provider = name
+		state.Circuit, state.Failures, state.OpenUntil = snapshot.CircuitClosed, 0, time.Time{}
+		state.BlockedUntil, state.BlockedReason, state.Error, state.ErrorClass = time.Time{}, "", "", ""
+		return tx.SaveProviderState(state)
+	})
+}
+
+func (c *Controller) emitProvider(tx *store.Tx, name string, t fleet.EventType, message string) {
+	tx.Emit(fleet.Event{At: c.now(), Type: t, Kind: string(fleet.KindVMProvider), Name: name, Actor: Actor, Message: message})
+}
+
+// safe is the text of an error that a person may read.
+func safe(err error) string {
+	var pe *provider.Error
+	if errors.As(err, &pe) {
+		return pe.Error()
+	}
+	var fe *fleet.Error
+	if errors.As(err, &fe) {
+		return fe.Message
+	}
+	return "an unexpected error; the log of the controller has it"
+}

@@ -1,0 +1,165 @@
+package control
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/store"
+)
+
+// realm is one provider config with one set of public settings: a place where
+// machines are, and the client that reaches it. Revisions that differ in
+// secrets only share a realm, so that rotated credentials reach old machines,
+// while machines made with other settings are still found where they were
+// made.
+type realm struct {
+	provider string
+	key      string
+	revision int64 // of the settings that the client was opened with
+	client   *provider.Client
+
+	alert atomic.Pointer[string] // last outcome of the sweep that was written down
+
+	mu       sync.Mutex
+	short    map[string]time.Time // offers without capacity, until when
+	deleted  map[string]time.Time // server id → last accepted delete call
+	pausedBy map[string]time.Time // server id → not before, after an error
+}
+
+func (r *realm) lastListing() *provider.Listing { return r.client.Latest() }
+
+// clouds opens realms when they are first needed and keeps them.
+type clouds struct {
+	deps Deps
+
+	mu     sync.Mutex
+	realms map[string]map[string]*realm // provider → realm key → realm
+	keyOf  map[string]map[int64]string  // provider → revision → realm key
+}
+
+func newClouds(d Deps) *clouds {
+	return &clouds{deps: d, realms: map[string]map[string]*realm{}, keyOf: map[string]map[int64]string{}}
+}
+
+// forget drops what is known of a provider's revisions after its settings
+// have changed; listings and short memories are kept with their realm.
+func (cs *clouds) forget(name string) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	delete(cs.keyOf, name)
+}
+
+// get is the realm of a revision of a provider config. Revision 0 is the
+// current one.
+func (cs *clouds) get(ctx context.Context, name string, revision int64) (*realm, error) {
+	cs.mu.Lock()
+	if key, ok := cs.keyOf[name][revision]; ok {
+		r := cs.realms[name][key]
+		cs.mu.Unlock()
+		return r, nil
+	}
+	cs.mu.Unlock()
+	o, key, err := cs.newest(ctx, name, revision)
+	if err != nil {
+		return nil, err
+	}
+	return cs.open(ctx, name, revision, o, key)
+}
+
+// newest reads the youngest settings that share a realm with the revision.
+func (cs *clouds) newest(ctx context.Context, name string, revision int64) (o *store.Object, key string, err error) {
+	err = cs.deps.Store.Read(ctx, func(tx *store.Tx) error {
+		current, err := tx.Object(fleet.KindVMProvider, name)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		o = current
+		if revision != 0 {
+			if o, err = tx.ProviderRevision(name, revision); err != nil {
+				return err
+			}
+		}
+		if o == nil {
+			return fleet.Errorf(fleet.CodeNotFound, "VM provider %s does not exist", name)
+		}
+		if key, err = realmKey(o); err != nil {
+			return err
+		}
+		if current != nil {
+			if currentKey, err := realmKey(current); err == nil && currentKey == key {
+				o = current
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("reading revision %d of provider %s: %w", revision, name, err)
+	}
+	return o, key, nil
+}
+
+// realmKey identifies the public settings of a provider config.
+func realmKey(o *store.Object) (string, error) {
+	spec, err := store.Spec[fleet.VMProviderSpec](o)
+	if err != nil {
+		return "", err
+	}
+	canonical, err := json.Marshal(struct {
+		Provider string
+		Settings map[string]any
+	}{spec.Provider, spec.Settings})
+	if err != nil {
+		return "", fmt.Errorf("reading settings of provider %s: %w", o.Name, err)
+	}
+	sum := sha256.Sum256(canonical)
+	return hex.EncodeToString(sum[:8]), nil
+}
+
+func (cs *clouds) open(ctx context.Context, name string, revision int64, o *store.Object, key string) (*realm, error) {
+	cs.mu.Lock()
+	r := cs.realms[name][key]
+	cs.mu.Unlock()
+	if r == nil || r.revision < o.Revision {
+		client, err := cs.deps.Open(ctx, o)
+		if err != nil {
+			return nil, fmt.Errorf("opening provider %s: %w", name, err)
+		}
+		r = &realm{
+			provider: name, key: key, revision: o.Revision, client: client,
+			short: map[string]time.Time{}, deleted: map[string]time.Time{}, pausedBy: map[string]time.Time{},
+		}
+	}
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.realms[name] == nil {
+		cs.realms[name] = map[string]*realm{}
+	}
+	if other := cs.realms[name][key]; other != nil && other.revision >= r.revision {
+		r = other // a concurrent caller was faster
+	}
+	cs.realms[name][key] = r
+	if cs.keyOf[name] == nil {
+		cs.keyOf[name] = map[int64]string{}
+	}
+	cs.keyOf[name][revision] = key
+	return r, nil
+}
+
+func dialTCP(ctx context.Context, address string) error {
+	d := net.Dialer{Timeout: 2 * time.Second}
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}

@@ -1,0 +1,166 @@
+// Package control is what the system does by itself: it keeps pools warm,
+// takes each server through its life one step at a time, lists the clouds and
+// sweeps them, ends sessions whose time is over and forgets what is old.
+//
+// Each kind of work is one exported method that looks at the database, does at
+// most one short call to a cloud and writes what came of it. A crash between
+// any two statements is mended by calling the method again. [Controller.Run]
+// calls them from work queues; the simulation calls the same methods on virtual
+// time.
+package control
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/snapshot"
+	"github.com/headroom-dev/headroom/internal/store"
+)
+
+// Actor is who the events of this package name.
+const Actor = "controller"
+
+// Deps are what a Controller works with; all are required unless said
+// otherwise.
+type Deps struct {
+	Store *store.Store
+	Clock clock.WithTicker
+	Log   *slog.Logger
+
+	// Open makes a client for a provider config as of one revision.
+	Open func(ctx context.Context, o *store.Object) (*provider.Client, error)
+	// Shape tells what a machine of a provider config offers.
+	Shape snapshot.ShapeFunc
+	// Bootstrap tells a machine how to find and convince its controller.
+	Bootstrap func(ctx context.Context, s *fleet.Server) (provider.Bootstrap, error)
+	// Dial tries a TCP port of a machine; nil uses the network.
+	Dial func(ctx context.Context, address string) error
+	// Fence is called first in every write of the controller; an error means
+	// that this node no longer owns the work. nil: there is only one node.
+	Fence func(tx *store.Tx) error
+
+	Retention Retention
+	Metrics   *Metrics // optional
+}
+
+// Retention says how long things are kept that are over.
+type Retention struct {
+	Events   time.Duration
+	Servers  time.Duration
+	Sessions time.Duration
+}
+
+// DefaultRetention keeps what a person asks for within a month.
+var DefaultRetention = Retention{Events: 30 * 24 * time.Hour, Servers: 14 * 24 * time.Hour, Sessions: 14 * 24 * time.Hour} //nolint:gochecknoglobals // a constant in all but name
+
+// Controller does the system's own work. Its methods may be called
+// concurrently, but never for the same pool, server or provider at once.
+type Controller struct {
+	Deps
+	clouds *clouds
+
+	mu       sync.Mutex
+	decided  map[string]string     // pool → last decision written, without times
+	listSoon func(provider string) // asks for a listing before it is due
+}
+
+// New makes a controller; Run makes it work.
+func New(d Deps) *Controller {
+	if d.Dial == nil {
+		d.Dial = dialTCP
+	}
+	if d.Fence == nil {
+		d.Fence = func(*store.Tx) error { return nil }
+	}
+	if d.Retention == (Retention{}) {
+		d.Retention = DefaultRetention
+	}
+	return &Controller{
+		Deps: d, clouds: newClouds(d), decided: map[string]string{},
+		listSoon: func(string) {},
+	}
+}
+
+// OnListSoon sets who is told that a provider should be listed before it is
+// due. [Controller.Run] sets its own.
+func (c *Controller) OnListSoon(f func(provider string)) { c.listSoon = f }
+
+func (c *Controller) now() time.Time { return c.Clock.Now() }
+
+// write is a transaction of an owner: it fails when this node has lost the
+// ownership meanwhile.
+func (c *Controller) write(ctx context.Context, fn func(tx *store.Tx) error) error {
+	return c.Store.Write(ctx, func(tx *store.Tx) error {
+		if err := c.Fence(tx); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+// change reads a server anew, lets fn alter it, and saves it when fn says so.
+// The server as it is afterwards is returned.
+func (c *Controller) change(ctx context.Context, id string, fn func(tx *store.Tx, s *fleet.Server) (bool, error)) (*fleet.Server, error) {
+	var out *fleet.Server
+	err := c.write(ctx, func(tx *store.Tx) error {
+		s, err := tx.Server(id)
+		if err != nil {
+			return err
+		}
+		out = s
+		save, err := fn(tx, s)
+		if err != nil || !save {
+			return err
+		}
+		return tx.SaveServer(s)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("changing server %s: %w", id, err)
+	}
+	return out, nil
+}
+
+// move changes the phase of a server and records why.
+func (c *Controller) move(tx *store.Tx, s *fleet.Server, to fleet.Phase, format string, args ...any) error {
+	from := s.Phase
+	if err := s.Move(to, fmt.Sprintf(format, args...), c.now()); err != nil {
+		return err
+	}
+	s.Unseen = 0
+	c.emitServer(tx, s, fleet.EventServerPhase, s.Reason, map[string]any{"from": string(from), "phase": string(to)})
+	if to == fleet.PhaseGone {
+		return tx.DeleteAgentCredentials(s.ID)
+	}
+	return nil
+}
+
+// moveTo is change and move in one, from the given phase only.
+func (c *Controller) moveTo(ctx context.Context, s *fleet.Server, to fleet.Phase, format string, args ...any) (*fleet.Server, error) {
+	from := s.Phase
+	return c.change(ctx, s.ID, func(tx *store.Tx, s *fleet.Server) (bool, error) {
+		if s.Phase != from {
+			return false, nil
+		}
+		return true, c.move(tx, s, to, format, args...)
+	})
+}
+
+func (c *Controller) emitServer(tx *store.Tx, s *fleet.Server, t fleet.EventType, message string, data map[string]any) {
+	if data == nil {
+		data = map[string]any{}
+	}
+	if s.VMProvider != "" {
+		data["vm_provider"] = s.VMProvider
+	}
+	tx.Emit(fleet.Event{
+		At: c.now(), Type: t, Kind: fleet.EventKindServer, Name: s.Name, ID: s.ID, Pool: s.Pool,
+		Actor: Actor, Message: message, Data: data,
+	})
+}

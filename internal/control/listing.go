@@ -1,0 +1,179 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/store"
+)
+
+// Refreshed is what a look at a provider's clouds came to.
+type Refreshed struct {
+	Step []string      // servers for which the listing holds news
+	Next time.Duration // until the next listing is due
+}
+
+// RefreshProvider lists every realm of a provider config once, compares the
+// listings with the servers that the database has, and sweeps what no server
+// explains. However many machines wait, it is one listing for all.
+func (c *Controller) RefreshProvider(ctx context.Context, name string) (Refreshed, error) {
+	servers, revisions, err := c.serversOf(ctx, name)
+	if err != nil || len(revisions) == 0 {
+		return Refreshed{Next: time.Minute}, err
+	}
+	var realms []*realm
+	for _, revision := range revisions {
+		r, err := c.clouds.get(ctx, name, revision)
+		if err != nil {
+			return Refreshed{Next: time.Minute}, c.noteListing(ctx, name, err)
+		}
+		if !slices.Contains(realms, r) {
+			realms = append(realms, r)
+		}
+	}
+	out := Refreshed{Next: realms[0].rest()}
+	for _, r := range realms {
+		step, changing, err := c.refreshRealm(ctx, r, servers)
+		if err != nil {
+			out.Next = min(max(provider.Backoff(provider.ClassOf(err), 1), provider.RetryAfter(err), r.busy()), r.rest())
+			if err := c.noteListing(ctx, name, err); err != nil {
+				return out, err
+			}
+			continue
+		}
+		out.Step = append(out.Step, step...)
+		if changing {
+			out.Next = min(out.Next, r.busy())
+		}
+	}
+	return out, nil
+}
+
+// serversOf reads the servers of a provider that may exist, and the revisions
+// whose realms have to be looked at: the current one and those of the servers.
+func (c *Controller) serversOf(ctx context.Context, name string) (servers []*fleet.Server, revisions []int64, err error) {
+	err = c.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		if servers, err = tx.Servers(store.ServerFilter{VMProvider: name}); err != nil {
+			return err
+		}
+		if _, err := tx.Object(fleet.KindVMProvider, name); err == nil {
+			revisions = append(revisions, 0)
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading servers of provider %s: %w", name, err)
+	}
+	for _, s := range servers {
+		if !slices.Contains(revisions, s.ProviderRevision) {
+			revisions = append(revisions, s.ProviderRevision)
+		}
+	}
+	return servers, revisions, nil
+}
+
+// refreshRealm lists one realm. changing says that machines are on their way
+// up or down, so that the next listing is wanted soon.
+func (c *Controller) refreshRealm(ctx context.Context, r *realm, servers []*fleet.Server) (step []string, changing bool, err error) {
+	l, err := r.client.List(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := c.noteListing(ctx, r.provider, nil); err != nil {
+		return nil, false, err
+	}
+	for _, s := range servers {
+		own, err := c.clouds.get(ctx, s.VMProvider, s.ProviderRevision)
+		if err != nil || own != r {
+			continue
+		}
+		news, err := c.compare(ctx, r, l, s)
+		if err != nil {
+			return nil, false, err
+		}
+		if news {
+			step = append(step, s.ID)
+		}
+		changing = changing || (s.Phase != fleet.PhaseReady && s.Phase != fleet.PhaseDraining) || s.Unseen > 0
+	}
+	return step, changing, c.sweep(ctx, r, l)
+}
+
+// compare keeps count of complete listings that do not show a server, and says
+// whether the server should be stepped.
+func (c *Controller) compare(ctx context.Context, r *realm, l *provider.Listing, s *fleet.Server) (news bool, err error) {
+	if s.Phase == fleet.PhasePlanned || s.Phase == fleet.PhaseFailed {
+		return false, nil
+	}
+	inst, seen := r.find(s)
+	if seen {
+		if s.Unseen > 0 {
+			if err := c.setUnseen(ctx, s, 0); err != nil {
+				return false, err
+			}
+		}
+		steady := (s.Phase == fleet.PhaseReady || s.Phase == fleet.PhaseDraining) && inst.State == provider.StateRunning && !s.Missing
+		return !steady, nil
+	}
+	if s.Phase == fleet.PhaseCreating || (s.Phase == fleet.PhaseDeleting && s.ProviderID != "") {
+		return true, nil // the step looks at the listing itself
+	}
+	// A listing that began too early, or while the cloud may not show the
+	// machine yet, proves nothing.
+	if l.At.Before(s.PhaseSince.Add(r.grace())) || l.At.Before(fleet.Value(s.CallAt, s.CreatedAt).Add(r.grace())) {
+		return false, nil
+	}
+	return true, c.setUnseen(ctx, s, s.Unseen+1)
+}
+
+func (c *Controller) setUnseen(ctx context.Context, s *fleet.Server, n int64) error {
+	_, err := c.change(ctx, s.ID, func(_ *store.Tx, now *fleet.Server) (bool, error) {
+		if now.Phase != s.Phase || now.Unseen == n {
+			return false, nil
+		}
+		now.Unseen = n
+		return true, nil
+	})
+	return err
+}
+
+// noteListing keeps the outcome of a listing where operators look, once for
+// each change.
+func (c *Controller) noteListing(ctx context.Context, name string, cause error) error {
+	text := ""
+	if cause != nil {
+		text = safe(cause)
+		c.Metrics.listFailed(name, provider.ClassOf(cause))
+	}
+	err := c.write(ctx, func(tx *store.Tx) error {
+		state, err := tx.ProviderState(name)
+		if err != nil {
+			return err
+		}
+		if state.ListError == text && (text != "" || c.now().Sub(state.ListedAt) < time.Minute) {
+			return nil
+		}
+		if state.ListError != text && text != "" {
+			c.emitProvider(tx, name, fleet.EventProviderError, "its machines cannot be listed: "+text)
+		}
+		if state.ListError != "" && text == "" {
+			c.emitProvider(tx, name, fleet.EventProviderError, "its machines can be listed again")
+		}
+		state.Provider, state.ListError = name, text
+		if text == "" {
+			state.ListedAt = c.now()
+		}
+		return tx.SaveProviderState(state)
+	})
+	if err != nil {
+		return fmt.Errorf("recording the listing of provider %s: %w", name, err)
+	}
+	return nil
+}

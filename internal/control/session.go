@@ -1,0 +1,90 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/claim"
+	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/store"
+)
+
+// expireBatch bounds how many sessions one pass ends.
+const expireBatch = 200
+
+// ExpireSessions ends sessions whose life time is over and gives up on those
+// that have waited for too long. It returns when the next one is due; zero:
+// none is.
+func (c *Controller) ExpireSessions(ctx context.Context) (time.Time, error) {
+	var next time.Time
+	err := c.write(ctx, func(tx *store.Tx) error {
+		due, err := tx.SessionsDue(c.now(), expireBatch)
+		if err != nil {
+			return err
+		}
+		for _, s := range due {
+			// Ending one session can have served or ended another one of the list.
+			s, err := tx.Session(s.ID)
+			if err != nil {
+				return err
+			}
+			why := "its life time is over and it was not renewed"
+			switch {
+			case s.State == fleet.SessionQueued && s.WaitUntil != nil && !c.now().Before(*s.WaitUntil):
+				why = "no capacity became free within its waiting time"
+			case s.State == fleet.SessionActive && s.ExpiresAt != nil && !c.now().Before(*s.ExpiresAt):
+			default:
+				continue
+			}
+			if _, err := claim.End(tx, s, why, Actor, c.now()); err != nil {
+				return err
+			}
+		}
+		if len(due) == expireBatch {
+			next = c.now()
+			return nil
+		}
+		next, err = tx.NextSessionDue()
+		return err
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ending sessions: %w", err)
+	}
+	return next, nil
+}
+
+// retainBatch bounds how many rows one statement of Retain removes, so that it
+// never holds up a claim for long.
+const retainBatch = 1000
+
+// Retain removes what is over and older than the retention says.
+func (c *Controller) Retain(ctx context.Context) error {
+	now := c.now()
+	steps := []func(*store.Tx) (int64, error){
+		func(tx *store.Tx) (int64, error) { return tx.DeleteEvents(now.Add(-c.Retention.Events), retainBatch) },
+		func(tx *store.Tx) (int64, error) {
+			return tx.DeleteEndedSessions(now.Add(-c.Retention.Sessions), retainBatch)
+		},
+		func(tx *store.Tx) (int64, error) {
+			return tx.DeleteGoneServers(now.Add(-c.Retention.Servers), retainBatch)
+		},
+		func(tx *store.Tx) (int64, error) { return tx.PruneProviderRevisions() },
+	}
+	for _, step := range steps {
+		for {
+			var n int64
+			err := c.write(ctx, func(tx *store.Tx) (err error) {
+				n, err = step(tx)
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("removing what is past its retention: %w", err)
+			}
+			if n < retainBatch {
+				break
+			}
+		}
+	}
+	return nil
+}

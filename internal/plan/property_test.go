@@ -1,0 +1,285 @@
+package plan_test
+
+import (
+	"fmt"
+	"math/rand"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/plan"
+)
+
+// anyInput draws a pool in an arbitrary state.
+func anyInput(t *rapid.T) plan.Input {
+	phases := []fleet.Phase{
+		fleet.PhasePlanned, fleet.PhaseCreating, fleet.PhaseBooting, fleet.PhaseConfiguring,
+		fleet.PhaseReady, fleet.PhaseReady, fleet.PhaseReady, fleet.PhaseDraining, fleet.PhaseDeleting, fleet.PhaseFailed,
+	}
+	shape := func(label string) fleet.Resources {
+		return fleet.Resources{
+			Cores:     fleet.Cores(rapid.Int64Range(1, 8).Draw(t, label+" cores")) * fleet.Core,
+			MemoryMiB: rapid.Int64Range(1, 16).Draw(t, label+" GiB") * 1024,
+			GPUs:      rapid.Int64Range(0, 2).Draw(t, label+" GPUs"),
+		}
+	}
+	in := plan.Input{
+		Now: noon, Pool: "p", Spec: fleet.PoolSpec{Type: fleet.PoolDockerAgent},
+		Providers: map[string]plan.Provider{},
+	}
+	for _, name := range []string{"a", "b"} {
+		in.Providers[name] = plan.Provider{
+			Name: name, Revision: rapid.Int64Range(1, 2).Draw(t, "revision"),
+			Max: rapid.Int64Range(0, 40).Draw(t, "max"), Tokens: float64(rapid.IntRange(0, 60).Draw(t, "tokens")), TokenEvery: time.Second,
+		}
+	}
+	for i := range rapid.IntRange(1, 2).Draw(t, "configs") {
+		name := fmt.Sprintf("c%d", i)
+		in.Configs = append(in.Configs, plan.Config{
+			Name: name,
+			Spec: fleet.AutoscaleConfigSpec{
+				Pool: "p", Zone: fmt.Sprintf("z%d", i), VMProviders: []string{"a", "b"},
+				Standby: fleet.Shape{
+					Cores:  fleet.Cores(rapid.Int64Range(0, 20).Draw(t, "standby cores")) * fleet.Core,
+					Memory: fleet.Memory(rapid.Int64Range(0, 20).Draw(t, "standby GiB")) * fleet.GiB,
+				},
+				MinServers:       rapid.Int64Range(0, 3).Draw(t, "min"),
+				MaxServers:       rapid.SampledFrom([]int64{0, 3, 8, 30}).Draw(t, "max servers"),
+				DownscaleBackoff: fleet.Duration(time.Minute),
+				ReplaceOnDrift:   rapid.Bool().Draw(t, "replace on drift"),
+			},
+			Shapes: map[string]fleet.Resources{"a": shape("a"), "b": shape("b")},
+		})
+		if rapid.Bool().Draw(t, "surplus") {
+			in.Configs[i].SurplusSince = noon.Add(-time.Duration(rapid.IntRange(0, 120).Draw(t, "surplus seconds")) * time.Second)
+		}
+		for j := range rapid.IntRange(0, 8).Draw(t, "servers") {
+			provider := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "provider")
+			s := agent(fmt.Sprintf("s%d-%d", i, j), func(s *fleet.Server) {
+				s.AutoscaleConfig, s.Zone, s.VMProvider = name, fmt.Sprintf("z%d", i), provider
+				s.Phase = rapid.SampledFrom(phases).Draw(t, "phase")
+				s.Capacity = in.Configs[i].Shapes[provider]
+				s.Missing = s.Phase == fleet.PhaseReady && rapid.IntRange(0, 9).Draw(t, "missing") == 0
+				s.CreatedAt = noon.Add(-time.Duration(rapid.IntRange(0, 5000).Draw(t, "age")) * time.Second)
+				if s.Phase == fleet.PhaseReady || s.Phase == fleet.PhaseDraining {
+					if rapid.Bool().Draw(t, "used") {
+						s.Sessions, s.Used = 1, true
+						s.Claimed = fleet.Resources{Cores: fleet.Core, MemoryMiB: 1024}
+					}
+				}
+			})
+			in.Servers = append(in.Servers, s)
+			p := in.Providers[provider]
+			p.Exists++
+			in.Providers[provider] = p
+		}
+	}
+	need := fleet.Resources{Cores: fleet.Cores(rapid.Int64Range(1, 9).Draw(t, "need")) * fleet.Core, MemoryMiB: 512}
+	for range rapid.IntRange(0, 12).Draw(t, "queued") {
+		in.Queued = append(in.Queued, plan.Demand{Need: need, Zone: rapid.SampledFrom([]string{"", "", "z0"}).Draw(t, "zone")})
+	}
+	return in
+}
+
+// obey carries a decision out at once: what is created is ready, what is
+// retired is gone.
+func obey(in plan.Input, d plan.Decision, n *int) plan.Input {
+	in.Providers = cloneMap(in.Providers)
+	in.Configs = slices.Clone(in.Configs)
+	in.Servers = slices.Clone(in.Servers)
+	for i, cd := range d.Configs {
+		in.Configs[i].SurplusSince = cd.Surplus
+		for _, r := range cd.Retires {
+			in.Servers = slices.DeleteFunc(in.Servers, func(s *fleet.Server) bool {
+				if s.ID != r.Server {
+					return false
+				}
+				p := in.Providers[s.VMProvider]
+				p.Exists--
+				in.Providers[s.VMProvider] = p
+				return true
+			})
+		}
+		for _, cr := range cd.Creates {
+			*n++
+			p := in.Providers[cr.Provider]
+			p.Exists++
+			in.Providers[cr.Provider] = p
+			in.Servers = append(in.Servers, agent(fmt.Sprintf("new%d", *n), func(s *fleet.Server) {
+				s.AutoscaleConfig, s.Zone, s.VMProvider = cd.Config, cd.Zone, cr.Provider
+				s.Capacity, s.CreatedAt, s.ProviderRevision = cr.Capacity, in.Now, p.Revision
+			}))
+		}
+	}
+	return in
+}
+
+func cloneMap[K comparable, V any](m map[K]V) map[K]V {
+	out := make(map[K]V, len(m))
+	for k, v := range m {
+		out[k] = v
+	}
+	return out
+}
+
+// serve gives waiting sessions the room that there is, in order.
+func serve(in plan.Input) plan.Input {
+	in.Servers = slices.Clone(in.Servers)
+	var left []plan.Demand
+	for _, q := range in.Queued {
+		i := slices.IndexFunc(in.Servers, func(s *fleet.Server) bool {
+			return s.Open() && (q.Zone == "" || q.Zone == s.Zone) && q.Need.Fits(s.Free())
+		})
+		if i < 0 {
+			left = append(left, q)
+			continue
+		}
+		s := *in.Servers[i]
+		s.Claimed, s.Sessions, s.Used = s.Claimed.Add(q.Need), s.Sessions+1, true
+		in.Servers[i] = &s
+	}
+	in.Queued = left
+	return in
+}
+
+func acts(d plan.Decision) bool {
+	return slices.ContainsFunc(d.Configs, func(c plan.ConfigDecision) bool { return len(c.Creates)+len(c.Retires) > 0 })
+}
+
+func TestReachesAFixedPoint(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		in, n := anyInput(t), 0
+		in.Servers = slices.DeleteFunc(in.Servers, func(s *fleet.Server) bool { return s.Phase != fleet.PhaseReady })
+		for _, name := range []string{"a", "b"} {
+			p := in.Providers[name]
+			p.Tokens, p.Exists = 1e6, 0
+			for _, s := range in.Servers {
+				if s.VMProvider == name {
+					p.Exists++
+				}
+			}
+			in.Providers[name] = p
+		}
+		for range 60 {
+			in = serve(obey(in, plan.For(in), &n))
+			in.Now = in.Now.Add(2 * time.Minute)
+		}
+		for range 5 {
+			in.Now = in.Now.Add(2 * time.Minute)
+			if d := plan.For(in); acts(d) {
+				t.Fatalf("with constant demand the planner still acts: %+v", d)
+			}
+		}
+	})
+}
+
+func TestNeverPassesACeiling(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		in := anyInput(t)
+		made := map[string]int64{}
+		for i, cd := range plan.For(in).Configs {
+			for _, c := range cd.Creates {
+				made[c.Provider]++
+			}
+			if limit := in.Configs[i].Spec.MaxServers; limit > 0 && len(cd.Creates) > 0 && cd.Supply.Servers+int64(len(cd.Creates)) > limit {
+				t.Fatalf("%d machines and %d more pass max_servers %d", cd.Supply.Servers, len(cd.Creates), limit)
+			}
+		}
+		for name, n := range made {
+			p := in.Providers[name]
+			if p.Exists+n > p.Max {
+				t.Fatalf("provider %s: %d machines and %d more pass max_instances %d", name, p.Exists, n, p.Max)
+			}
+			if float64(n) > p.Tokens {
+				t.Fatalf("provider %s: %d creations pass its rate of %v", name, n, p.Tokens)
+			}
+		}
+	})
+}
+
+func TestNeverMakesMoreThanIsNeeded(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		in, n := anyInput(t), 0
+		in.Queued = nil
+		in.Configs = in.Configs[:1]
+		first := plan.For(in)
+		after := obey(in, first, &n)
+		// All that was decided comes up; without it the need would not be met.
+		if len(first.Configs[0].Creates) > 0 && in.Configs[0].Spec.MinServers == 0 {
+			last := after.Servers[len(after.Servers)-1]
+			after.Servers = after.Servers[:len(after.Servers)-1]
+			p := after.Providers[last.VMProvider]
+			p.Exists, p.Tokens = p.Exists-1, 1e6
+			after.Providers[last.VMProvider] = p
+			if d := plan.For(after); len(d.Configs[0].Creates) == 0 {
+				t.Fatalf("one machine less would have done: %+v", first.Configs[0])
+			}
+		}
+	})
+}
+
+func TestNeverRetiresAMachineInUse(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		in := anyInput(t)
+		in.Now = in.Now.Add(time.Duration(rapid.IntRange(0, 7200).Draw(t, "later")) * time.Second)
+		for _, cd := range plan.For(in).Configs {
+			for _, r := range cd.Retires {
+				i := slices.IndexFunc(in.Servers, func(s *fleet.Server) bool { return s.ID == r.Server })
+				s := in.Servers[i]
+				drains := r.Cause == plan.CauseRotation || r.Cause == plan.CauseDrift
+				if s.Sessions > 0 && !drains {
+					t.Fatalf("machine %s with sessions is retired: %+v", s.Name, r)
+				}
+			}
+			if len(cd.Creates)+len(cd.Retires) == 0 && len(cd.Reasons) == 0 {
+				t.Fatalf("nothing is done and no reason says why: %+v", cd)
+			}
+		}
+	})
+}
+
+func TestMoreStandbyNeverMeansFewerMachines(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		in := anyInput(t)
+		in.Configs = in.Configs[:1]
+		// With machines of different sizes the number can fall while the
+		// capacity grows; with one size it cannot.
+		in.Configs[0].Shapes["b"] = in.Configs[0].Shapes["a"]
+		for _, s := range in.Servers {
+			s.Capacity = in.Configs[0].Shapes["a"]
+		}
+		less := plan.For(in).Configs[0]
+		in.Configs = slices.Clone(in.Configs)
+		in.Configs[0].Spec.Standby.Cores += fleet.Cores(rapid.Int64Range(0, 9).Draw(t, "more cores")) * fleet.Core
+		in.Configs[0].Spec.Standby.Memory += fleet.Memory(rapid.Int64Range(0, 9).Draw(t, "more GiB")) * fleet.GiB
+		more := plan.For(in).Configs[0]
+		net := func(c plan.ConfigDecision) int { return len(c.Creates) - len(c.Retires) }
+		if net(more) < net(less) {
+			t.Fatalf("more standby ends with fewer machines: %+v, before %+v", more, less)
+		}
+	})
+}
+
+func TestOrderOfServersDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		in := anyInput(t)
+		in.Queued = nil // the queue is first fit over the servers as they come
+		first := plan.For(in)
+		in.Servers = slices.Clone(in.Servers)
+		r := rand.New(rand.NewSource(rapid.Int64().Draw(t, "seed")))
+		r.Shuffle(len(in.Servers), func(i, j int) { in.Servers[i], in.Servers[j] = in.Servers[j], in.Servers[i] })
+		if diff := cmp.Diff(first, plan.For(in)); diff != "" {
+			t.Fatalf("another order of the same servers decides otherwise:\n%s", diff)
+		}
+	})
+}

@@ -1,0 +1,194 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+)
+
+// retire decides which machines are given up. unmet > 0 says that the config
+// wants machines that it may not make. The answer is since when a machine could
+// be spared without a break.
+func (p *pass) retire(c *configPass, unmet int64) time.Time {
+	gone := map[string]bool{}
+	let := func(s *fleet.Server, cause CauseCode, format string, args ...any) {
+		if len(c.retires) >= maxBatch || gone[s.ID] {
+			return
+		}
+		gone[s.ID] = true
+		c.retires = append(c.retires, Retire{Server: s.ID, Name: s.Name, Cause: cause, Reason: fmt.Sprintf(format, args...)})
+	}
+	p.retireUnfit(c, unmet, let)
+	p.retireOverMax(c, gone, let)
+
+	spare := p.spare(c, gone, unmet)
+	planned, ready := split(spare)
+	for _, s := range planned {
+		let(s, CauseSurplus, "no longer needed before it was made: free capacity covers the need (%s)", c.demand.Total)
+	}
+	if len(ready) == 0 {
+		p.explainKept(c, gone, unmet)
+		return time.Time{}
+	}
+	since := c.SurplusSince
+	if since.IsZero() || since.After(p.in.Now) {
+		since = p.in.Now
+	}
+	backoff := fleet.Or(c.Spec.DownscaleBackoff.D(), fleet.DefaultDownscaleBackoff)
+	if due := since.Add(backoff); p.in.Now.Before(due) {
+		p.wake(due)
+		c.because(ReasonBackoff, due, "%d machines could be spared; they are kept until the surplus has lasted downscale_backoff %s", len(ready), fleet.Duration(backoff))
+		return since
+	}
+	for _, s := range ready {
+		let(s, CauseSurplus, "in surplus for %s: the rest covers the need (%s)", fleet.Duration(p.in.Now.Sub(since).Round(time.Second)), c.demand.Total)
+	}
+	return time.Time{}
+}
+
+type letGo func(s *fleet.Server, cause CauseCode, format string, args ...any)
+
+// retireUnfit lets go of machines that are used up, dead, too old or outdated.
+func (p *pass) retireUnfit(c *configPass, unmet int64, let letGo) {
+	dead := fleet.Or(c.Spec.DeadAfter.D(), fleet.DefaultDeadAfter)
+	rotate := c.Spec.RotateAfter.D()
+	for _, s := range c.own {
+		if s.Phase != fleet.PhaseReady {
+			continue
+		}
+		switch {
+		case s.Spent():
+			let(s, CauseOneShot, "its only use is over")
+		case s.Missing && s.LastSeenAt != nil && s.Sessions == 0:
+			if at := s.LastSeenAt.Add(dead); p.in.Now.Before(at) {
+				p.wake(at)
+			} else {
+				let(s, CauseDead, "its agent has been silent for %s, longer than dead_after %s", fleet.Duration(p.in.Now.Sub(*s.LastSeenAt).Round(time.Second)), fleet.Duration(dead))
+			}
+		case !c.leaving[s.ID]:
+		case rotate > 0 && !p.in.Now.Before(s.CreatedAt.Add(rotate)):
+			let(s, CauseRotation, "older than rotate_after %s", c.Spec.RotateAfter)
+		case c.Spec.ReplaceOnDrift && p.drifted(s) && p.replaced(c, unmet):
+			let(s, CauseDrift, "made with revision %d of provider %s, which is at revision %d", s.ProviderRevision, s.VMProvider, p.in.Providers[s.VMProvider].Revision)
+		}
+	}
+}
+
+// replaced says that the replacements of outdated machines are ready, or that
+// no room is left to make them first while nothing else lacks: then the old
+// machine makes way for the new one.
+func (p *pass) replaced(c *configPass, unmet int64) bool {
+	if len(c.creates) > 0 || c.supply.ComingUp > 0 || len(c.waiting) > 0 {
+		return false
+	}
+	return unmet == 0 || c.demand.Standby.Fits(c.free.Add(c.leavingFree))
+}
+
+// retireOverMax lets go of idle machines above max_servers at once.
+func (p *pass) retireOverMax(c *configPass, gone map[string]bool, let letGo) {
+	if c.eff.maxServers <= 0 {
+		return
+	}
+	over := c.supply.Servers - c.leavingOwn() - int64(len(gone)) - c.eff.maxServers
+	for _, s := range p.idle(c, gone) {
+		if over <= 0 {
+			return
+		}
+		over--
+		let(s, CauseOverMax, "max_servers is %d", c.eff.maxServers)
+	}
+}
+
+// idle lists the config's machines that hold nothing, in the order in which
+// they would be given up: not yet made, outdated, of the least preferred
+// provider, oldest.
+func (p *pass) idle(c *configPass, gone map[string]bool) []*fleet.Server {
+	var out []*fleet.Server
+	for _, s := range c.own {
+		if gone[s.ID] || s.Sessions > 0 || !s.Claimed.IsZero() {
+			continue
+		}
+		if s.Phase == fleet.PhasePlanned || (s.Open() && !c.leaving[s.ID]) {
+			out = append(out, s)
+		}
+	}
+	rank := func(s *fleet.Server) (int, int, int) {
+		planned, drifted := 1, 1
+		if s.Phase == fleet.PhasePlanned {
+			planned = 0
+		}
+		if p.drifted(s) {
+			drifted = 0
+		}
+		return planned, drifted, -slices.Index(c.Spec.VMProviders, s.VMProvider)
+	}
+	slices.SortFunc(out, func(a, b *fleet.Server) int {
+		a1, a2, a3 := rank(a)
+		b1, b2, b3 := rank(b)
+		return cmp.Or(cmp.Compare(a1, b1), cmp.Compare(a2, b2), cmp.Compare(a3, b3), oldestFirst(a, b))
+	})
+	return out
+}
+
+// spare lists idle machines without which the need is still covered. While
+// demand waits for room nothing can be spared.
+func (p *pass) spare(c *configPass, gone map[string]bool, unmet int64) []*fleet.Server {
+	if unmet > 0 || len(c.creates) > 0 || !c.demand.Queued.IsZero() || !c.demand.Staging.IsZero() {
+		return nil
+	}
+	free := c.free
+	keep := c.supply.Servers - c.leavingOwn() - int64(len(gone)) - c.eff.minServers
+	for _, s := range c.own {
+		if gone[s.ID] && s.Open() && !c.leaving[s.ID] {
+			free = free.Sub(s.Free())
+		}
+	}
+	var out []*fleet.Server
+	for _, s := range p.idle(c, gone) {
+		if keep <= 0 || len(out) >= maxBatch {
+			break
+		}
+		without := free.Sub(s.Capacity)
+		if c.demand.Standby.Fits(without) {
+			out = append(out, s)
+			free = without
+			keep--
+		}
+	}
+	return out
+}
+
+func split(spare []*fleet.Server) (planned, ready []*fleet.Server) {
+	for _, s := range spare {
+		if s.Phase == fleet.PhasePlanned {
+			planned = append(planned, s)
+		} else {
+			ready = append(ready, s)
+		}
+	}
+	return planned, ready
+}
+
+// explainKept says why machines stay although there is more free capacity than
+// needed.
+func (p *pass) explainKept(c *configPass, gone map[string]bool, unmet int64) {
+	if unmet > 0 || len(c.creates) > 0 || len(gone) > 0 {
+		return
+	}
+	busy := int64(0)
+	for _, s := range c.own {
+		if s.Phase == fleet.PhaseReady && s.Sessions > 0 && c.demand.Standby.Fits(c.free.Sub(s.Free())) && !s.Free().IsZero() {
+			busy++
+		}
+	}
+	live := c.supply.Servers - c.leavingOwn()
+	switch {
+	case c.eff.minServers > 0 && live <= c.eff.minServers:
+		c.because(ReasonMinServers, time.Time{}, "at min_servers %d", c.eff.minServers)
+	case busy > 0:
+		c.because(ReasonInUse, time.Time{}, "%d machines have capacity to spare and hold sessions; a machine in use is never retired", busy)
+	}
+}

@@ -1,0 +1,268 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+)
+
+// bin is room on a machine that exists or is coming up.
+type bin struct {
+	config *configPass // nil: a machine that belongs to no config of the pool
+	zone   string
+	free   fleet.Resources
+}
+
+// collectSupply sorts the servers of the pool to the configs that made them.
+// Fixed machines count for the first config of their zone.
+func (p *pass) collectSupply() {
+	byName := make(map[string]*configPass, len(p.configs))
+	byZone := map[string]*configPass{}
+	for _, c := range p.configs {
+		byName[c.Name] = c
+		if _, taken := byZone[c.Spec.Zone]; !taken {
+			byZone[c.Spec.Zone] = c
+		}
+	}
+	home := func(s *fleet.Server) *configPass {
+		if s.Origin == fleet.OriginFixed {
+			return byZone[s.Zone]
+		}
+		return byName[s.AutoscaleConfig]
+	}
+	for _, s := range p.in.Servers {
+		if c := byName[s.AutoscaleConfig]; c != nil && s.Origin != fleet.OriginFixed && s.Phase.MayExist() {
+			c.own = append(c.own, s)
+		}
+	}
+	for _, c := range p.configs {
+		p.markLeaving(c)
+	}
+	var coming []*bin
+	for _, s := range p.in.Servers {
+		if !s.Phase.MayExist() {
+			continue
+		}
+		c := home(s)
+		b := &bin{config: c, zone: s.Zone}
+		switch {
+		case s.Phase.ComingUp():
+			b.free = s.Capacity
+			coming = append(coming, b)
+			if c != nil && s.Capacity.IsZero() {
+				c.learning = true
+			}
+		case s.Open() && (c == nil || !c.leaving[s.ID]):
+			b.free = s.Free()
+			p.bins = append(p.bins, b)
+		case s.Open():
+			c.leavingFree = c.leavingFree.Add(s.Free())
+		}
+		if c != nil {
+			c.count(s, b.free)
+		}
+	}
+	p.bins = append(p.bins, coming...)
+}
+
+// count adds a server to the supply of its config.
+func (c *configPass) count(s *fleet.Server, free fleet.Resources) {
+	u := &c.supply
+	if s.Origin != fleet.OriginFixed {
+		u.Servers++
+	}
+	switch {
+	case s.Phase == fleet.PhaseReady:
+		u.Ready++
+	case s.Phase.ComingUp():
+		u.ComingUp++
+	default:
+		u.Leaving++
+	}
+	if s.Phase.Leaving() {
+		return
+	}
+	u.Capacity = u.Capacity.Add(s.Capacity)
+	u.Claimed = u.Claimed.Add(s.Claimed)
+	u.Free = u.Free.Add(free)
+	c.free = c.free.Add(free)
+}
+
+// markLeaving picks the machines that rotation and drift replace next, oldest
+// first and no more at once than max_unavailable. They no longer count as
+// supply, which starts their replacements; retire lets them go.
+func (p *pass) markLeaving(c *configPass) {
+	if !c.active {
+		return
+	}
+	budget := max(fleet.Or(c.Spec.MaxUnavailable, 1), 1)
+	rotate, prewarm := c.Spec.RotateAfter.D(), fleet.Or(c.Spec.RotatePrewarm.D(), fleet.DefaultRotatePrewarm)
+	var due []*fleet.Server
+	for _, s := range c.own {
+		switch {
+		case s.Phase == fleet.PhaseDraining:
+			budget--
+		case s.Phase != fleet.PhaseReady:
+		case rotate > 0 && !p.in.Now.Before(s.CreatedAt.Add(rotate-prewarm)):
+			due = append(due, s)
+			p.wake(s.CreatedAt.Add(rotate))
+		case c.Spec.ReplaceOnDrift && p.drifted(s):
+			due = append(due, s)
+		case rotate > 0:
+			p.wake(s.CreatedAt.Add(rotate - prewarm))
+		}
+	}
+	slices.SortFunc(due, oldestFirst)
+	for i, s := range due {
+		if int64(i) >= budget {
+			c.because(ReasonUnavailable, time.Time{}, "%d more machines wait to be replaced: max_unavailable is %d", len(due)-i, max(fleet.Or(c.Spec.MaxUnavailable, 1), 1))
+			return
+		}
+		c.leaving[s.ID] = true
+	}
+}
+
+func (p *pass) drifted(s *fleet.Server) bool {
+	pr, ok := p.in.Providers[s.VMProvider]
+	return ok && pr.Revision > 0 && s.ProviderRevision > 0 && s.ProviderRevision != pr.Revision
+}
+
+func oldestFirst(a, b *fleet.Server) int {
+	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+}
+
+// group is a number of equal demands.
+type group struct {
+	zone  string
+	need  fleet.Resources
+	count int64
+	what  string // "queued" or "staging"
+}
+
+// placeDemand lays queued sessions and missing staged sessions onto the room
+// that exists or is coming up, and charges what finds none to the first config
+// that may serve it. Equal demands are handled together, so that the work is
+// proportional to machines × different shapes.
+func (p *pass) placeDemand() {
+	for _, g := range p.groups() {
+		for _, b := range p.bins {
+			if g.count == 0 {
+				break
+			}
+			if g.zone != "" && g.zone != b.zone {
+				continue
+			}
+			n := min(timesFits(g.need, b.free), g.count)
+			if n <= 0 {
+				continue
+			}
+			used := g.need.Scale(n)
+			b.free = b.free.Sub(used)
+			g.count -= n
+			if b.config != nil {
+				b.config.free = b.config.free.Sub(used)
+				b.config.charge(g.what, used)
+			}
+		}
+		if g.count > 0 {
+			p.wantNew(g)
+		}
+	}
+	for _, c := range p.configs {
+		c.demand.Standby = c.standbyNow(p.in.Spec.Type)
+		c.demand.Total = c.demand.Standby.Add(c.demand.Queued).Add(c.demand.Staging)
+	}
+}
+
+func (c *configPass) charge(what string, r fleet.Resources) {
+	if what == "staging" {
+		c.demand.Staging = c.demand.Staging.Add(r)
+	} else {
+		c.demand.Queued = c.demand.Queued.Add(r)
+	}
+}
+
+// standbyNow is the standby with max_total_standby observed: it shrinks as
+// users arrive, never below zero.
+func (c *configPass) standbyNow(t fleet.PoolType) fleet.Resources {
+	want := c.eff.standby
+	ceiling := c.Spec.MaxTotalStandby.Resources()
+	if t == fleet.PoolServer {
+		ceiling = fleet.Resources{Places: c.Spec.MaxTotalSessions}
+	}
+	if ceiling.IsZero() {
+		return want
+	}
+	room := ceiling.Sub(c.supply.Claimed).Sub(c.demand.Queued).Floor()
+	shrunk := fleet.Resources{
+		Cores:     limited(want.Cores, ceiling.Cores, room.Cores),
+		MemoryMiB: limited(want.MemoryMiB, ceiling.MemoryMiB, room.MemoryMiB),
+		GPUs:      limited(want.GPUs, ceiling.GPUs, room.GPUs),
+		Places:    limited(want.Places, ceiling.Places, room.Places),
+	}
+	if shrunk != want {
+		c.because(ReasonMaxStandby, time.Time{}, "standby shrinks from %s to %s: the total of claimed and free capacity is kept at %s", want, shrunk, ceiling)
+	}
+	return shrunk
+}
+
+func limited[T cmp.Ordered](want, ceiling, room T) T {
+	var zero T
+	if ceiling == zero {
+		return want
+	}
+	return min(want, room)
+}
+
+// groups gathers equal demands, queued sessions before staging.
+func (p *pass) groups() []group {
+	type key struct {
+		zone string
+		need fleet.Resources
+	}
+	var out []group
+	index := map[key]int{}
+	for _, q := range p.in.Queued {
+		k := key{q.Zone, q.Need}
+		i, ok := index[k]
+		if !ok {
+			i = len(out)
+			index[k] = i
+			out = append(out, group{zone: q.Zone, need: q.Need, what: "queued"})
+		}
+		out[i].count++
+	}
+	for _, s := range p.in.Stagings {
+		if s.Missing > 0 {
+			out = append(out, group{zone: s.Zone, need: s.Need, count: s.Missing, what: "staging"})
+		}
+	}
+	return out
+}
+
+// timesFits is how often need fits into free.
+func timesFits(need, free fleet.Resources) int64 {
+	n := int64(1 << 40)
+	for _, d := range dimensions(need, free) {
+		if d.need > 0 {
+			n = min(n, d.have/d.need)
+		}
+	}
+	if n == 1<<40 {
+		return 0
+	}
+	return max(n, 0)
+}
+
+type dimension struct{ need, have int64 }
+
+func dimensions(need, have fleet.Resources) [4]dimension {
+	return [4]dimension{
+		{int64(need.Cores), int64(have.Cores)},
+		{need.MemoryMiB, have.MemoryMiB},
+		{need.GPUs, have.GPUs},
+		{need.Places, have.Places},
+	}
+}

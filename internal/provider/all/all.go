@@ -1,0 +1,18 @@
+// Package all lists the kinds of clouds that are built into Headroom. It is
+// the only package that imports drivers.
+package all
+
+import (
+	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/provider/local"
+	"github.com/headroom-dev/headroom/internal/provider/sim"
+)
+
+// Kinds lists every kind, in order of name. clouds finds the simulated cloud
+// of a name.
+func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
+	return []provider.Kind{
+		local.Kind(),
+		sim.Kind(clouds),
+	}
+}

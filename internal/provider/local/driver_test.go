@@ -1,0 +1,557 @@
+//go:build linux
+
+package local
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/headroom-dev/headroom/internal/agent"
+	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/provider"
+)
+
+// processesIn lists the processes that run with settings below root.
+func processesIn(t *testing.T, root string) []string {
+	t.Helper()
+	var found []string
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, f := range files {
+		text, _ := os.ReadFile(f)
+		if args := strings.Split(string(text), "\x00"); len(args) > 3 && args[1] == "agent" && strings.HasPrefix(args[3], root+"/") {
+			found = append(found, filepath.Base(filepath.Dir(f)))
+		}
+	}
+	return found
+}
+
+// until repeats look until it says nothing.
+func until(t *testing.T, look func() (wrong string)) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	over := time.NewTimer(20 * time.Second)
+	defer over.Stop()
+	for {
+		wrong := look()
+		if wrong == "" {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-over.C:
+			t.Fatalf("still: %s", wrong)
+		}
+	}
+}
+
+func inState(t *testing.T, d provider.Driver, id string, want provider.State) (i provider.Instance) {
+	t.Helper()
+	until(t, func() string {
+		var err error
+		if i, err = d.Get(t.Context(), id); err != nil || i.State != want {
+			return "machine " + id + " is " + string(i.State) + ", not " + string(want)
+		}
+		return ""
+	})
+	return i
+}
+
+func list(t *testing.T, d provider.Driver) map[string]provider.Instance {
+	t.Helper()
+	all := map[string]provider.Instance{}
+	for i, err := range d.List(context.WithoutCancel(t.Context()), testOwner()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[i.ID] = i
+	}
+	return all
+}
+
+func removeAll(t *testing.T, d provider.Driver) {
+	t.Helper()
+	until(t, func() string {
+		all := list(t, d)
+		for id := range all {
+			if err := d.Delete(context.WithoutCancel(t.Context()), id); err != nil && provider.ClassOf(err) != provider.NotFound {
+				return err.Error()
+			}
+		}
+		if len(all) > 0 {
+			return "machines are left"
+		}
+		return ""
+	})
+}
+
+// newDriver opens a driver whose machines end with the test.
+func newDriver(t *testing.T, s Settings) *driver {
+	t.Helper()
+	return driverOn(t, s, testHost(t.TempDir()))
+}
+
+func driverOn(t *testing.T, s Settings, h provider.Host) *driver {
+	t.Helper()
+	d, err := open(s, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { removeAll(t, d) })
+	return d.(*driver)
+}
+
+func mustCreate(t *testing.T, d provider.Driver, req provider.Request) provider.Instance {
+	t.Helper()
+	i, err := d.Create(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+func pidOf(t *testing.T, d *driver, name string) int {
+	t.Helper()
+	m, _ := d.machine(name)
+	pid, err := m.process()
+	if err != nil || pid == 0 {
+		t.Fatalf("machine %s has no process: %v", name, err)
+	}
+	return pid
+}
+
+func TestMachineIsAProcessOfItsOwn(t *testing.T) {
+	t.Parallel()
+	d := newDriver(t, Settings{Cores: 500, GPUs: 1})
+	req := wish(1)
+	req.Shape = fleet.Resources{MemoryMiB: 300}
+	mustCreate(t, d, req)
+	i := inState(t, d, "hr-1", provider.StateRunning)
+	if want := (fleet.Resources{Cores: 500, MemoryMiB: 300, GPUs: 1}); i.Capacity != want {
+		t.Errorf("capacity is %v, expected %v", i.Capacity, want)
+	}
+	pid := pidOf(t, d, "hr-1")
+	if text, _ := os.ReadFile(filepath.Join(d.root, "hr-1", filePID)); strings.TrimSpace(string(text)) != strconv.Itoa(pid) {
+		t.Errorf("pid file says %q, the process is %d", text, pid)
+	}
+	stat := statOf(pid)
+	if stat.session != pid || stat.group != pid || stat.parent == os.Getpid() {
+		t.Errorf("process %d is %+v: it must lead its session and group and be no child of ours", pid, stat)
+	}
+	for _, file := range []string{"cmdline", "environ"} {
+		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), file))
+		if err != nil || strings.Contains(string(text), "registration-") {
+			t.Errorf("%s shows the registration token: %q, %v", file, text, err)
+		}
+	}
+	_ = filepath.WalkDir(d.root, func(path string, e fs.DirEntry, err error) error {
+		info, infoErr := e.Info()
+		if err != nil || infoErr != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s: others may look: %v, %v, %v", path, info.Mode(), err, infoErr)
+		}
+		return nil
+	})
+}
+
+type procStat struct {
+	state                  string
+	parent, group, session int
+}
+
+func statOf(pid int) procStat {
+	text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(f) < 4 {
+		return procStat{}
+	}
+	n := func(s string) int { v, _ := strconv.Atoi(s); return v }
+	return procStat{f[0], n(f[1]), n(f[2]), n(f[3])}
+}
+
+// The agent reads exactly what the driver writes.
+func TestAgentKnowsItsSettings(t *testing.T) {
+	t.Parallel()
+	m := machine{name: "hr-1", dir: "/data/machines/hr-1"}
+	r := record{Name: "hr-1", Shape: fleet.Resources{Cores: 2000, MemoryMiB: 2048, GPUs: 3}}
+	text, err := json.Marshal(m.config(r, wish(1).Bootstrap, fleet.Duration(time.Second)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "agent.json")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := agent.LoadConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gpus := int64(3)
+	want := agent.Config{
+		URL: "http://127.0.0.1:9", TokenFile: m.path("token"), StateDir: m.path("state"),
+		Cores: 2000, Memory: 2048, GPUs: &gpus, Addresses: []string{"127.0.0.1"}, Hostname: "hr-1",
+		Delay: fleet.Duration(time.Second), Detach: true, PIDFile: m.path("pid"), LockFD: 3,
+		LogFile: m.path("agent.log"), LogLimit: logLimit,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDeadProcessIsSeen(t *testing.T) {
+	t.Parallel()
+	d := newDriver(t, Settings{})
+	mustCreate(t, d, wish(1))
+	inState(t, d, "hr-1", provider.StateRunning)
+	until(t, func() string {
+		if text, _ := d.Console(t.Context(), "hr-1", 1<<16); !strings.Contains(string(text), "cannot be reached") {
+			return "the agent has not complained of its controller"
+		}
+		return ""
+	})
+	if err := syscall.Kill(pidOf(t, d, "hr-1"), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	i := inState(t, d, "hr-1", provider.StateStopped)
+	if !strings.Contains(i.Fault, "the agent process has ended") || !strings.Contains(i.Fault, "cannot be reached") {
+		t.Errorf("fault does not say what happened and what the agent said last: %q", i.Fault)
+	}
+	if again := mustCreate(t, d, wish(1)); again.State != provider.StateStopped {
+		t.Errorf("a machine that has ended was answered as %s by a repeated create", again.State)
+	}
+}
+
+func TestDeleteKillsWhatDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	host := testHost(t.TempDir())
+	var mu sync.Mutex
+	now := time.Now()
+	host.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	d := driverOn(t, Settings{}, host)
+	mustCreate(t, d, wish(1))
+	inState(t, d, "hr-1", provider.StateRunning)
+	pid := pidOf(t, d, "hr-1")
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil { // it can obey nothing but SIGKILL now
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := d.Delete(t.Context(), "hr-1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inState(t, d, "hr-1", provider.StateDeleting)
+	if _, err := d.Create(t.Context(), wish(1)); provider.ClassOf(err) != provider.Conflict {
+		t.Errorf("create of a machine that is being deleted: %v, expected conflict", err)
+	}
+	if s := statOf(pid); s.state != "T" {
+		t.Fatalf("the process is in state %q before its time", s.state)
+	}
+	mu.Lock()
+	now = now.Add(killAfter)
+	mu.Unlock()
+	if err := d.Delete(t.Context(), "hr-1"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() string {
+		if _, err := d.Get(t.Context(), "hr-1"); provider.ClassOf(err) != provider.NotFound {
+			return "the machine is still there"
+		}
+		return ""
+	})
+	if err := d.Delete(t.Context(), "hr-1"); provider.ClassOf(err) != provider.NotFound {
+		t.Errorf("delete of a machine that is gone: %v", err)
+	}
+}
+
+// A process that took the number of a dead machine gets no signal.
+func TestStrangerIsNotKilled(t *testing.T) {
+	t.Parallel()
+	d := newDriver(t, Settings{})
+	mustCreate(t, d, wish(1))
+	inState(t, d, "hr-1", provider.StateRunning)
+	stranger := exec.Command("/bin/sleep", "1000")
+	stranger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := stranger.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = stranger.Process.Kill(); _ = stranger.Wait() })
+	pidFile := filepath.Join(d.root, "hr-1", filePID)
+	if err := os.WriteFile(pidFile, []byte(strconv.Itoa(stranger.Process.Pid)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Delete(t.Context(), "hr-1"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() string {
+		if left := processesIn(t, d.root); len(left) > 0 {
+			return "the machine's own process lives"
+		}
+		return ""
+	})
+	if s := statOf(stranger.Process.Pid); s.state != "S" {
+		t.Errorf("the stranger is in state %q", s.state)
+	}
+}
+
+func TestCrashBeforeTheProcessStarts(t *testing.T) {
+	t.Parallel()
+	host := testHost(t.TempDir())
+	broken := host
+	broken.Executable = filepath.Join(host.DataDir, "no-such-program")
+	if _, err := driverOn(t, Settings{}, broken).Create(t.Context(), wish(1)); provider.ClassOf(err) != provider.Invalid {
+		t.Fatalf("create without a program: %v, expected invalid", err)
+	}
+	d := driverOn(t, Settings{}, host)
+	if i := list(t, d)["hr-1"]; i.State != provider.StateFailed || !strings.Contains(i.Fault, "never started") {
+		t.Errorf("the machine is %s (%s), expected failed: never started", i.State, i.Fault)
+	}
+	mustCreate(t, d, wish(1))
+	inState(t, d, "hr-1", provider.StateRunning)
+}
+
+func TestAgentThatCannotStart(t *testing.T) {
+	t.Parallel()
+	host := testHost(t.TempDir())
+	host.Executable = filepath.Join(host.DataDir, "program")
+	if err := os.WriteFile(host.Executable, []byte("#!/bin/sh\necho the disk is on fire >&2\nexit 3\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d := driverOn(t, Settings{}, host)
+	_, err := d.Create(t.Context(), wish(1))
+	if provider.ClassOf(err) != provider.Unavailable || !strings.Contains(err.Error(), "the disk is on fire") {
+		t.Errorf("create with a program that fails: %v", err)
+	}
+}
+
+// startController starts a controller of its own and reads n of its lines.
+func startController(t *testing.T, dataDir string, count, n int) *exec.Cmd {
+	t.Helper()
+	c := exec.Command(testHost("").Executable, "controller", dataDir, strconv.Itoa(count))
+	c.Stderr = os.Stderr
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	lines := bufio.NewScanner(out)
+	for range n {
+		if !lines.Scan() {
+			t.Fatal("the controller ended early")
+		}
+	}
+	return c
+}
+
+func TestMachinesOutliveTheController(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := startController(t, dir, 3, 3)
+	d := driverOn(t, Settings{}, testHost(dir))
+	before := map[string]int{}
+	for id := range list(t, d) {
+		inState(t, d, id, provider.StateRunning)
+		before[id] = pidOf(t, d, id)
+	}
+	_ = c.Process.Kill()
+	_ = c.Wait()
+	after := map[string]int{}
+	for i := range 3 {
+		id := mustCreate(t, d, wish(i)).ID
+		inState(t, d, id, provider.StateRunning)
+		after[id] = pidOf(t, d, id)
+	}
+	if diff := cmp.Diff(before, after); diff != "" || len(after) != 3 {
+		t.Errorf("the processes changed:\n%s", diff)
+	}
+}
+
+// A controller is killed at moments that nobody chose; whatever it left, the
+// same requests lead to one process each.
+func TestControllerKilledAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	const machines = 12
+	dir := t.TempDir()
+	d := driverOn(t, Settings{}, testHost(dir))
+	for round := range 6 {
+		c := startController(t, dir, machines, 2*round)
+		tick := time.NewTimer(time.Duration(round*3) * time.Millisecond)
+		<-tick.C
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		for _, i := range list(t, d) { // every directory that shows is whole
+			if i.Tags.Owner() != testOwner() || i.CreatedAt.IsZero() {
+				t.Errorf("half a machine: %+v", i)
+			}
+		}
+	}
+	for i := range machines {
+		mustCreate(t, d, wish(i))
+	}
+	for id := range list(t, d) {
+		inState(t, d, id, provider.StateRunning)
+	}
+	if n := len(processesIn(t, d.root)); n != machines {
+		t.Errorf("%d processes for %d machines", n, machines)
+	}
+	d.now = func() time.Time { return time.Now().Add(2 * stagingAge) }
+	d.tidy()
+	if left, _ := filepath.Glob(filepath.Join(d.root, ".*")); len(left) > 0 {
+		t.Errorf("left by the crashes: %v", left)
+	}
+}
+
+func TestManyAtOnceLeaveNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	d := driverOn(t, Settings{}, testHost(dir))
+	mustCreate(t, d, wish(100)) // what is opened once is open now
+	var wg sync.WaitGroup
+	for i := range 20 {
+		for range 2 {
+			wg.Go(func() {
+				if _, err := d.Create(t.Context(), wish(i)); err != nil && provider.ClassOf(err) != provider.Conflict {
+					t.Errorf("create %d: %v", i, err)
+				}
+			})
+		}
+		wg.Go(func() {
+			for _, err := range d.List(t.Context(), testOwner()) {
+				if err != nil {
+					t.Errorf("list: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for id := range list(t, d) {
+		inState(t, d, id, provider.StateRunning)
+	}
+	if n := len(processesIn(t, d.root)); n != 21 {
+		t.Errorf("%d processes for 21 machines", n)
+	}
+	for i := range 20 {
+		wg.Go(func() {
+			until(t, func() string {
+				_ = d.Delete(t.Context(), wish(i).Name)
+				if _, err := d.Get(t.Context(), wish(i).Name); provider.ClassOf(err) != provider.NotFound {
+					return "machine " + wish(i).Name + " is still there"
+				}
+				return ""
+			})
+		})
+	}
+	wg.Wait()
+	if n := len(list(t, d)); n != 1 {
+		t.Errorf("%d machines are left, expected 1", n)
+	}
+	links, _ := filepath.Glob("/proc/self/fd/*")
+	for _, l := range links {
+		if target, _ := os.Readlink(l); strings.HasPrefix(target, dir) {
+			t.Errorf("descriptor left open: %s", target)
+		}
+	}
+	until(t, func() string { // controllers that other tests have killed are waited for by those
+		stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+		for _, f := range stats {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+			if s := statOf(pid); s.parent == os.Getpid() && s.state == "Z" && processName(pid) == processName(os.Getpid()) {
+				return "process " + strconv.Itoa(pid) + " is a zombie of ours"
+			}
+		}
+		return ""
+	})
+}
+
+func processName(pid int) string {
+	text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "comm"))
+	return string(text)
+}
+
+// A zombie has closed its files, so its lock is free.
+func TestZombieHoldsNoLock(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), fileLock)
+	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := takeLock(lock); err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command("/bin/sleep", "1000")
+	child.ExtraFiles = []*os.File{lock}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = child.Wait() })
+	_ = lock.Close()
+	if held, err := lockHeld(path); err != nil || !held {
+		t.Fatalf("the child does not hold the lock: %v, %v", held, err)
+	}
+	rival, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rival.Close()
+	if err := takeLock(rival); !errors.Is(err, errHeld) {
+		t.Errorf("taking a lock that is held: %v", err)
+	}
+	_ = child.Process.Kill()
+	until(t, func() string {
+		if s := statOf(child.Process.Pid); s.state != "Z" {
+			return "the child is in state " + s.state
+		}
+		return ""
+	})
+	if held, err := lockHeld(path); err != nil || held {
+		t.Errorf("the lock of a zombie is held: %v, %v", held, err)
+	}
+}
+
+func TestUnreadableRecord(t *testing.T) {
+	t.Parallel()
+	d := newDriver(t, Settings{})
+	mustCreate(t, d, wish(1))
+	inState(t, d, "hr-1", provider.StateRunning)
+	about := filepath.Join(d.root, "hr-1", fileRecord)
+	good, err := os.ReadFile(about)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(about, good[:20], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var last error
+	for _, err := range d.List(t.Context(), testOwner()) {
+		last = err
+	}
+	if provider.ClassOf(last) != provider.Unavailable {
+		t.Errorf("a listing that cannot say whose a living machine is: %v, expected unavailable", last)
+	}
+	if err := d.Delete(t.Context(), "hr-1"); err != nil {
+		t.Errorf("delete: %v", err)
+	}
+	until(t, func() string {
+		_ = d.Delete(t.Context(), "hr-1")
+		if _, err := d.Get(t.Context(), "hr-1"); provider.ClassOf(err) != provider.NotFound {
+			return "the machine is still there"
+		}
+		return ""
+	})
+}

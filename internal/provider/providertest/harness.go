@@ -1,0 +1,100 @@
+// Package providertest is the conformance suite of the driver contract. The
+// test of a driver is a harness and one call:
+//
+//	func TestConformance(t *testing.T) {
+//		t.Parallel()
+//		providertest.Run(t, providertest.Harness{New: func(t *testing.T) providertest.Account { … }})
+//	}
+//
+// What a harness cannot do is shown as a skipped test, so that the gaps of a
+// driver's proof can be read from its output. A fault that is found in one
+// driver becomes a case here.
+package providertest
+
+import (
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/provider"
+)
+
+// Harness gives the suite places to work in.
+type Harness struct {
+	// New makes a fresh, empty account with whatever it needs, and cleans up
+	// with t.Cleanup. It is called once per case; the cases run in parallel.
+	New func(t *testing.T) Account
+}
+
+// Account is one place in which machines can be made, and what its harness can
+// do to it. Kind and Settings are required; a case whose hook is missing is
+// skipped.
+type Account struct {
+	Kind     provider.Kind
+	Settings any           // valid for Kind.Open
+	Host     provider.Host // empty parts are filled in
+
+	Secrets       []string      // never to be seen in an error: credentials of the settings
+	Patience      time.Duration // longest time until a change shows, and until a machine runs or is gone; 0: 30 s
+	Pages         int           // how many machines need more than one page of a listing; 0: 3
+	ControllerURL string        // told to the machines; empty: one where nobody listens
+
+	// Foreign makes a machine without our marks and returns its id.
+	Foreign func(t *testing.T) (id string)
+	// Exists says whether a machine is there, whoever owns it, without the
+	// driver's help.
+	Exists func(t *testing.T, id string) bool
+	// Leftovers names everything that is in the account, of every kind of
+	// object, without the driver's help.
+	Leftovers func(t *testing.T) []string
+	// LoseCreate lets the next create take effect while its answer is lost.
+	LoseCreate func(t *testing.T)
+	// LoseDelete lets the next delete take effect while its answer is lost.
+	LoseDelete func(t *testing.T)
+	// BreakList lets the next listing fail, best after some machines.
+	BreakList func(t *testing.T)
+	// LeaveRemnant puts an object with these tags there that belongs to no
+	// machine, as a half-done create or delete would.
+	LeaveRemnant func(t *testing.T, tags provider.Tags)
+	// UserData returns what the machine was given.
+	UserData func(t *testing.T, id string) []byte
+	// Provoke makes the cloud answer a call of the driver with an error of the
+	// class and returns what the driver made of it.
+	Provoke map[provider.Class]func(t *testing.T, d provider.Driver) error
+}
+
+func (a *Account) fill(t *testing.T) {
+	t.Helper()
+	if a.Kind.Open == nil || a.Settings == nil {
+		t.Fatal("the harness gives no kind or no settings")
+	}
+	if a.Host.Now == nil {
+		a.Host.Now = time.Now
+	}
+	if a.Host.Random == nil {
+		a.Host.Random = rand.Reader
+	}
+	if a.Host.DataDir == "" {
+		a.Host.DataDir = t.TempDir()
+	}
+	if a.Patience == 0 {
+		a.Patience = 30 * time.Second
+	}
+	if a.Pages == 0 {
+		a.Pages = 3
+	}
+	if a.ControllerURL == "" {
+		a.ControllerURL = "http://127.0.0.1:9"
+	}
+}
+
+// Run puts a driver through every case.
+func Run(t *testing.T, h Harness) {
+	t.Helper()
+	for _, c := range cases() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.run(t, open(t, h))
+		})
+	}
+}

@@ -1,0 +1,85 @@
+package sim
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/provider"
+)
+
+// Offers implements provider.Offerer.
+func (d *driver) Offers(ctx context.Context) ([]string, error) {
+	var out []string
+	err := d.do(ctx, Call{Op: OpOffers}, func(time.Time, Fault) error {
+		out = slices.Clone(d.b.Offers)
+		return nil
+	})
+	return out, err
+}
+
+// ListRemnants implements provider.Remnants.
+func (d *driver) ListRemnants(ctx context.Context, owner provider.Owner) iter.Seq2[provider.Remnant, error] {
+	return func(yield func(provider.Remnant, error) bool) {
+		var all []provider.Remnant
+		err := d.do(ctx, Call{Op: OpListRemnants, Owner: owner}, func(time.Time, Fault) error {
+			for _, k := range d.cloud.disks {
+				if k.tags.Owner() == owner {
+					all = append(all, k.remnant())
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			yield(provider.Remnant{}, err)
+			return
+		}
+		for _, r := range all {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// DeleteRemnant implements provider.Remnants.
+func (d *driver) DeleteRemnant(ctx context.Context, r provider.Remnant) error {
+	call := Call{Op: OpDeleteRemnant, Owner: r.Tags.Owner(), Server: r.Tags.Server, ID: r.ID}
+	return d.do(ctx, call, func(time.Time, Fault) error {
+		c := d.cloud
+		at := slices.IndexFunc(c.disks, func(k *disk) bool { return k.id == r.ID })
+		if at < 0 {
+			return provider.Errorf(provider.NotFound, "there is no disk %q", r.ID)
+		}
+		c.disks = slices.Delete(c.disks, at, at+1)
+		return nil
+	})
+}
+
+// Console implements provider.ConsoleReader.
+func (d *driver) Console(ctx context.Context, id string, limit int64) ([]byte, error) {
+	var out []byte
+	err := d.do(ctx, d.about(OpConsole, id), func(now time.Time, _ Fault) error {
+		m := d.cloud.byID[id]
+		if m == nil || m.gone(now) {
+			return provider.Errorf(provider.NotFound, "there is no machine %q", id)
+		}
+		out = []byte(m.console(now))
+		return nil
+	})
+	return out[max(0, int64(len(out))-max(limit, 0)):], err
+}
+
+// Choices implements provider.Catalog.
+func (d *driver) Choices(ctx context.Context, setting string) ([]provider.Choice, error) {
+	if setting != "offers" {
+		return nil, provider.Errorf(provider.Unsupported, "the simulated cloud has no choices for %q: only for offers", setting)
+	}
+	names, err := d.Offers(ctx)
+	var out []provider.Choice
+	for _, n := range names {
+		out = append(out, provider.Choice{Value: n})
+	}
+	return out, err
+}

@@ -1,0 +1,436 @@
+package service
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/auth"
+	"github.com/headroom-dev/headroom/internal/claim"
+	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/store"
+)
+
+const (
+	maxHeartbeat  = 10 * time.Second
+	seenInterval  = 30 * time.Second // how exactly the last sign of life is stored, at the most
+	rotateAfter   = 24 * time.Hour   // age of a credential at which the agent is told to replace it
+	minCredential = 32
+	maxCredential = 128
+	maxLogBytes   = 256 << 10
+)
+
+// errAgent is the one answer to every credential that is not valid any more or
+// never was.
+var errAgent = &fleet.Error{Code: fleet.CodeUnauthenticated, Message: "the credential is not, or no longer, that of an agent"}
+
+// Register makes the agent of a machine known. The token is the registration
+// token of the machine, or a join token, which makes a fixed server. The agent
+// chooses its own credential: a repeated call with the same one changes
+// nothing, a call with another one is refused, since a registration token works
+// once. The server is ready afterwards, and the queue is served from it.
+func (s *Service) Register(ctx context.Context, r fleet.AgentRegistration) (fleet.AgentIdentity, error) {
+	if err := checkRegistration(r); err != nil {
+		return fleet.AgentIdentity{}, err
+	}
+	if id, ok := s.Deriver.VerifyRegistration(r.Token); ok {
+		return s.registerMachine(ctx, id, r)
+	}
+	p, err := s.Authenticate(ctx, r.Token)
+	if err != nil {
+		return fleet.AgentIdentity{}, err
+	}
+	if err := p.Need(auth.Register); err != nil {
+		return fleet.AgentIdentity{}, err
+	}
+	if p.Pool == "" {
+		return fleet.AgentIdentity{}, fleet.Errorf(fleet.CodeForbidden, "token %s names no pool to join: make one with headroom token create --role join --pool POOL", p.Name)
+	}
+	return s.join(ctx, p, r)
+}
+
+func checkRegistration(r fleet.AgentRegistration) error {
+	var fields []fleet.FieldError
+	bad := func(path string, value any, format string, args ...any) {
+		fields = append(fields, fleet.FieldError{Path: path, Value: value, Message: fmt.Sprintf(format, args...)})
+	}
+	if n := len(r.Credential); n < minCredential || n > maxCredential {
+		bad("credential", nil, "must be %d to %d characters long", minCredential, maxCredential)
+	}
+	if len(r.Hostname) > 255 {
+		bad("hostname", nil, "is longer than 255 characters")
+	}
+	if len(r.Version) > 64 {
+		bad("version", nil, "is longer than 64 characters")
+	}
+	checkAddresses(r.Addresses, bad)
+	checkCapacity(r.Capacity, bad)
+	return fleet.Invalid("agent registration", fields)
+}
+
+// registerMachine registers the agent of a machine that the system made.
+func (s *Service) registerMachine(ctx context.Context, id string, r fleet.AgentRegistration) (fleet.AgentIdentity, error) {
+	var out fleet.AgentIdentity
+	err := s.Store.Write(ctx, func(tx *store.Tx) error {
+		now := s.now()
+		server, err := tx.Server(id)
+		if errors.Is(err, store.ErrNotFound) {
+			return errAgent
+		}
+		if err != nil {
+			return fmt.Errorf("reading server %s: %w", id, err)
+		}
+		known, _, err := tx.AgentCredential(id)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("reading the agent credential of server %s: %w", server.Name, err)
+		}
+		hash := auth.Hash(r.Credential)
+		same := known != "" && subtle.ConstantTimeCompare([]byte(known), []byte(hash)) == 1
+		switch {
+		case known != "" && !same:
+			return fleet.Errorf(fleet.CodeForbidden, "server %s has registered with another credential: a registration token works once", server.Name)
+		case server.Phase == fleet.PhasePlanned || server.Phase.Leaving() && !(same && server.Phase == fleet.PhaseDraining):
+			return fleet.Errorf(fleet.CodeForbidden, "server %s is %s: its agent can no longer register", server.Name, server.Phase)
+		}
+		config, err := s.configOf(tx, server)
+		if err != nil {
+			return err
+		}
+		out = fleet.AgentIdentity{ServerID: server.ID, Server: server.Name, Pool: server.Pool, Heartbeat: fleet.Duration(heartbeat(config))}
+		if same {
+			return nil
+		}
+		if err := newCredential(tx, server, hash, now); err != nil {
+			return err
+		}
+		before := server.Phase
+		countCapacity(server, config, r.Capacity)
+		server.RegisteredAt, server.LastSeenAt, server.Missing = &now, &now, false
+		server.AgentVersion = r.Version
+		if len(r.Addresses) > 0 {
+			server.Addresses = r.Addresses
+		}
+		if before.ComingUp() {
+			if err := server.Move(fleet.PhaseReady, "its agent has registered with "+server.Capacity.String(), now); err != nil {
+				return err
+			}
+		}
+		if err := saveServer(tx, server, before, "agent/"+server.Name); err != nil {
+			return err
+		}
+		_, err = claim.AssignQueued(tx, server.Pool, now)
+		return err
+	})
+	return out, err
+}
+
+// join makes a fixed server for an agent that bears a join token.
+func (s *Service) join(ctx context.Context, p auth.Principal, r fleet.AgentRegistration) (fleet.AgentIdentity, error) {
+	id := s.Store.NewID()
+	var out fleet.AgentIdentity
+	err := s.Store.Write(ctx, func(tx *store.Tx) error {
+		now := s.now()
+		hash := auth.Hash(r.Credential)
+		server, err := tx.ServerByAgentCredential(hash)
+		if errors.Is(err, store.ErrNotFound) {
+			server, err = s.addJoined(tx, p, r, id, hash, now)
+		}
+		if err != nil {
+			return err
+		}
+		if server.Origin != fleet.OriginFixed || server.Pool != p.Pool || server.Phase.Leaving() && server.Phase != fleet.PhaseDraining {
+			return errAgent
+		}
+		out = fleet.AgentIdentity{ServerID: server.ID, Server: server.Name, Pool: server.Pool, Heartbeat: fleet.Duration(maxHeartbeat)}
+		return nil
+	})
+	return out, err
+}
+
+func (s *Service) addJoined(tx *store.Tx, p auth.Principal, r fleet.AgentRegistration, id, hash string, now time.Time) (*fleet.Server, error) {
+	spec, err := poolSpec(tx, p.Pool)
+	if err != nil {
+		return nil, notFound(err, "pool", p.Pool)
+	}
+	if spec.Type != fleet.PoolDockerAgent {
+		return nil, fleet.Errorf(fleet.CodeConflict, "pool %s is of type %s: agents can join docker_agent pools only", p.Pool, spec.Type)
+	}
+	capacity := r.Capacity
+	capacity.Places = 0
+	server, err := newFixed(tx, ServerInput{Pool: p.Pool, Addresses: r.Addresses, Capacity: capacity}, id, now)
+	if err != nil {
+		return nil, err
+	}
+	server.CapacitySource = fleet.CapacityReported
+	server.RegisteredAt, server.LastSeenAt, server.AgentVersion = &now, &now, r.Version
+	if err := server.Move(fleet.PhaseReady, fmt.Sprintf("host %q joined with %s", oneLine(r.Hostname, 63), p.Actor()), now); err != nil {
+		return nil, err
+	}
+	if err := addFixed(tx, server, p.Actor()); err != nil {
+		return nil, err
+	}
+	if err := newCredential(tx, server, hash, now); err != nil {
+		return nil, err
+	}
+	_, err = claim.AssignQueued(tx, server.Pool, now)
+	return server, err
+}
+
+// newCredential stores the hash of an agent's credential. One that belongs to
+// another server is refused, so that nobody can take its place.
+func newCredential(tx *store.Tx, server *fleet.Server, hash string, now time.Time) error {
+	err := tx.SetAgentCredential(server.ID, hash, now)
+	if errors.Is(err, store.ErrExists) {
+		return fleet.Errorf(fleet.CodeConflict, "the credential is in use: make a random one of your own")
+	}
+	if err != nil {
+		return fmt.Errorf("writing the agent credential of server %s: %w", server.Name, err)
+	}
+	return nil
+}
+
+// configOf is the autoscale config of a server; the zero value when it has
+// none or when that has been deleted.
+func (s *Service) configOf(tx *store.Tx, server *fleet.Server) (fleet.AutoscaleConfigSpec, error) {
+	if server.AutoscaleConfig == "" {
+		return fleet.AutoscaleConfigSpec{}, nil
+	}
+	o, err := tx.Object(fleet.KindAutoscaleConfig, server.AutoscaleConfig)
+	if errors.Is(err, store.ErrNotFound) {
+		return fleet.AutoscaleConfigSpec{}, nil
+	}
+	if err != nil {
+		return fleet.AutoscaleConfigSpec{}, fmt.Errorf("reading autoscale config %s: %w", server.AutoscaleConfig, err)
+	}
+	return store.Spec[fleet.AutoscaleConfigSpec](o)
+}
+
+// heartbeat is how often an agent reports: at least four times before it would
+// be taken for missing.
+func heartbeat(c fleet.AutoscaleConfigSpec) time.Duration {
+	missing := fleet.Or(c.MissingAfter.D(), fleet.DefaultMissingAfter)
+	return max(min(missing/4, maxHeartbeat), time.Second)
+}
+
+// countCapacity sets what a server counts for: what its agent reports, except
+// where the autoscale config overrides it. A server that offers places keeps
+// offering those and nothing else.
+func countCapacity(server *fleet.Server, c fleet.AutoscaleConfigSpec, reported fleet.Resources) {
+	if server.Capacity.Places > 0 {
+		return
+	}
+	if server.Origin == fleet.OriginFixed && server.CapacitySource == fleet.CapacityOverride {
+		return
+	}
+	server.Capacity = fleet.Resources{
+		Cores:     fleet.Or(c.AgentCoresOverride, reported.Cores),
+		MemoryMiB: fleet.Or(int64(c.AgentMemoryOverride), reported.MemoryMiB),
+		GPUs:      fleet.Or(c.AgentGPUsOverride, reported.GPUs),
+	}
+	server.CapacitySource = fleet.CapacityReported
+	if c.AgentCoresOverride != 0 || c.AgentMemoryOverride != 0 || c.AgentGPUsOverride != 0 {
+		server.CapacitySource = fleet.CapacityOverride
+	}
+}
+
+// agent finds the server that a credential belongs to. After its server is on
+// the way out a credential is worth nothing.
+func agent(tx *store.Tx, credential string) (*fleet.Server, error) {
+	if n := len(credential); n < minCredential || n > maxCredential {
+		return nil, errAgent
+	}
+	server, err := tx.ServerByAgentCredential(auth.Hash(credential))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, errAgent
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking up an agent credential: %w", err)
+	}
+	if server.Phase == fleet.PhaseDeleting || server.Phase == fleet.PhaseGone || server.Phase == fleet.PhaseFailed {
+		return nil, errAgent
+	}
+	return server, nil
+}
+
+// Report takes an agent's sign of life and answers its orders. It writes only
+// when something changed or when the stored sign of life is old.
+func (s *Service) Report(ctx context.Context, credential string, r fleet.AgentReport) (fleet.AgentOrders, error) {
+	var fields []fleet.FieldError
+	bad := func(path string, value any, format string, args ...any) {
+		fields = append(fields, fleet.FieldError{Path: path, Value: value, Message: fmt.Sprintf(format, args...)})
+	}
+	checkAddresses(r.Addresses, bad)
+	checkCapacity(r.Capacity, bad)
+	var (
+		server   *fleet.Server
+		config   fleet.AutoscaleConfigSpec
+		sessions []*fleet.Session
+		rotate   bool
+	)
+	now := s.now()
+	err := s.Store.Read(ctx, func(tx *store.Tx) error {
+		var err error
+		if server, err = agent(tx, credential); err != nil {
+			return err
+		}
+		if config, err = s.configOf(tx, server); err != nil {
+			return err
+		}
+		_, at, err := tx.AgentCredential(server.ID)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		rotate = !at.IsZero() && now.Sub(at) > rotateAfter
+		sessions, err = tx.Sessions(store.SessionFilter{ServerID: server.ID})
+		return err
+	})
+	if err == nil {
+		err = fleet.Invalid("agent report", fields)
+	}
+	if err != nil {
+		return fleet.AgentOrders{}, err
+	}
+	every := heartbeat(config)
+	if noteReport(server, config, r, now).write(server, every, now) {
+		if server, err = s.writeReport(ctx, credential, config, r); err != nil {
+			return fleet.AgentOrders{}, err
+		}
+	}
+	orders := fleet.AgentOrders{
+		Phase: server.Phase, Drain: server.Phase == fleet.PhaseDraining, RotateCredential: rotate,
+		Heartbeat: fleet.Duration(every), Sessions: []string{},
+	}
+	for _, one := range sessions {
+		orders.Sessions = append(orders.Sessions, one.ID)
+	}
+	return orders, nil
+}
+
+// news is what a report changes beside the sign of life.
+type news struct {
+	back     bool     // it was missing
+	capacity bool     // it offers something else
+	changed  []string // for the event
+}
+
+// write says whether a report is worth a write.
+func (n news) write(server *fleet.Server, every time.Duration, now time.Time) bool {
+	if len(n.changed) > 0 || server.LastSeenAt == nil {
+		return true
+	}
+	return now.Sub(*server.LastSeenAt) >= min(seenInterval, every*3)
+}
+
+// noteReport finds what a report changes, without changing the server.
+func noteReport(server *fleet.Server, config fleet.AutoscaleConfigSpec, r fleet.AgentReport, now time.Time) news {
+	after := *server
+	countCapacity(&after, config, r.Capacity)
+	var n news
+	if server.Missing {
+		n.back = true
+		n.changed = append(n.changed, "its agent is heard again")
+	}
+	if after.Capacity != server.Capacity {
+		n.capacity = true
+		n.changed = append(n.changed, fmt.Sprintf("capacity changed from %s to %s", server.Capacity, after.Capacity))
+	}
+	if len(r.Addresses) > 0 && !slices.Equal(r.Addresses, server.Addresses) {
+		n.changed = append(n.changed, "addresses changed to "+strings.Join(r.Addresses, ", "))
+	}
+	if r.Version != "" && r.Version != server.AgentVersion {
+		n.changed = append(n.changed, "agent version "+oneLine(r.Version, 64))
+	}
+	return n
+}
+
+func (s *Service) writeReport(ctx context.Context, credential string, config fleet.AutoscaleConfigSpec, r fleet.AgentReport) (*fleet.Server, error) {
+	var out *fleet.Server
+	err := s.Store.Write(ctx, func(tx *store.Tx) error {
+		now := s.now()
+		server, err := agent(tx, credential)
+		if err != nil {
+			return err
+		}
+		out = server
+		n := noteReport(server, config, r, now)
+		countCapacity(server, config, r.Capacity)
+		server.Missing, server.LastSeenAt = false, &now
+		if len(r.Addresses) > 0 {
+			server.Addresses = r.Addresses
+		}
+		server.AgentVersion = fleet.Or(r.Version, server.AgentVersion)
+		if err := tx.SaveServer(server); err != nil {
+			return fmt.Errorf("writing server %s: %w", server.Name, err)
+		}
+		if len(n.changed) == 0 {
+			return nil
+		}
+		emitServer(tx, server, fleet.EventServerUpdated, "agent/"+server.Name, strings.Join(n.changed, "; "), map[string]any{"phase": string(server.Phase)})
+		if n.back || n.capacity {
+			_, err = claim.AssignQueued(tx, server.Pool, now)
+		}
+		return err
+	})
+	return out, err
+}
+
+// Rotate replaces an agent's credential. The old one stays valid until the new
+// one has been used, so that a lost answer locks nobody out.
+func (s *Service) Rotate(ctx context.Context, credential, next string) error {
+	if n := len(next); n < minCredential || n > maxCredential || next == credential {
+		return fleet.Invalid("credential", []fleet.FieldError{{Path: "credential", Message: fmt.Sprintf("must be a new one of %d to %d characters", minCredential, maxCredential)}})
+	}
+	return s.Store.Write(ctx, func(tx *store.Tx) error {
+		server, err := agent(tx, credential)
+		if err != nil {
+			return err
+		}
+		known, _, err := tx.AgentCredential(server.ID)
+		if err != nil {
+			return fmt.Errorf("reading the agent credential of server %s: %w", server.Name, err)
+		}
+		hash := auth.Hash(next)
+		if subtle.ConstantTimeCompare([]byte(known), []byte(hash)) == 1 {
+			return nil // the repetition of a call whose answer was lost
+		}
+		return newCredential(tx, server, hash, s.now())
+	})
+}
+
+// AgentLog keeps lines that an agent hands over. Streams other than the known
+// ones count as that of the agent.
+func (s *Service) AgentLog(ctx context.Context, credential string, lines []store.LogLine) error {
+	size := 0
+	for i := range lines {
+		size += len(lines[i].Text)
+	}
+	if size > maxLogBytes {
+		return fleet.Errorf(fleet.CodeTooLarge, "the lines hold %d bytes: send at most %d at once", size, maxLogBytes)
+	}
+	return s.Store.Write(ctx, func(tx *store.Tx) error {
+		server, err := agent(tx, credential)
+		if err != nil {
+			return err
+		}
+		return tx.AppendServerLog(server.ID, tidyLog(lines, "agent", s.now()))
+	})
+}
+
+func tidyLog(lines []store.LogLine, stream string, now time.Time) []store.LogLine {
+	out := make([]store.LogLine, 0, len(lines))
+	for _, l := range lines {
+		if l.At.IsZero() || l.At.After(now.Add(time.Hour)) {
+			l.At = now
+		}
+		if !slices.Contains([]string{"agent", "script", "console", "status"}, l.Stream) {
+			l.Stream = stream
+		}
+		l.Text = strings.ToValidUTF8(strings.ReplaceAll(l.Text, "\x00", ""), "?")
+		out = append(out, l)
+	}
+	return out
+}

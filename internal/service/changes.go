@@ -1,0 +1,344 @@
+package service
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/manifest"
+	"github.com/headroom-dev/headroom/internal/settings"
+	"github.com/headroom-dev/headroom/internal/store"
+)
+
+// Action is what happens to an object.
+type Action string
+
+// The actions.
+const (
+	ActionCreate    Action = "create"
+	ActionUpdate    Action = "update"
+	ActionDelete    Action = "delete"
+	ActionUnchanged Action = "unchanged"
+)
+
+// Change is what happens, or would happen, to one object.
+type Change struct {
+	Kind   fleet.Kind        `json:"kind"`
+	Name   string            `json:"name"`
+	Action Action            `json:"action" enum:"create,update,delete,unchanged"`
+	Source string            `json:"source,omitempty" doc:"File and line of the document."`
+	Diff   []manifest.Change `json:"diff,omitempty"`
+	Notes  []string          `json:"notes,omitempty" doc:"What else the change touches."`
+}
+
+// changeSet is a set of changes that has been checked and can be written.
+type changeSet struct {
+	world        *world
+	changes      []Change
+	objects      []*store.Object // beside changes; nil for deletions and what is unchanged
+	onlyMachines bool            // of a refused deletion: machines are all that is in the way
+}
+
+// compare works out what the documents and deletions change, and reports
+// everything that is wrong with them at once. It writes nothing.
+func (s *Service) compare(tx *store.Tx, docs []manifest.Document, deletes []ref) (*changeSet, error) {
+	w, err := loadWorld(tx)
+	if err != nil {
+		return nil, err
+	}
+	set := &changeSet{world: w}
+	for _, doc := range docs {
+		w.specs[ref{doc.Kind, doc.Meta.Name}] = doc.Spec
+	}
+	for _, r := range deletes {
+		delete(w.specs, r)
+	}
+	var fields []fleet.FieldError
+	slices.SortStableFunc(docs, func(a, b manifest.Document) int {
+		return slices.Index(fleet.Kinds(), a.Kind) - slices.Index(fleet.Kinds(), b.Kind)
+	})
+	for _, doc := range docs {
+		found, err := s.compareDocument(tx, set, doc)
+		if err != nil {
+			return nil, err
+		}
+		fields = append(fields, w.checkDocument(doc)...)
+		fields = append(fields, found...)
+	}
+	if err := fleet.Invalid("documents", fields); err != nil {
+		return set, err
+	}
+	return set, s.compareDeletes(tx, set, deletes)
+}
+
+func (s *Service) compareDeletes(tx *store.Tx, set *changeSet, deletes []ref) error {
+	var problems []string
+	slices.SortFunc(deletes, func(a, b ref) int { // what refers to others goes first
+		if d := slices.Index(fleet.Kinds(), b.kind) - slices.Index(fleet.Kinds(), a.kind); d != 0 {
+			return d
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	for _, r := range deletes {
+		problem, only, err := set.world.checkDelete(tx, r)
+		if err != nil {
+			return err
+		}
+		if problem != "" {
+			problems = append(problems, fmt.Sprintf("%s %s cannot be deleted: %s", r.kind, r.name, problem))
+			set.onlyMachines = only
+		}
+		set.changes = append(set.changes, Change{Kind: r.kind, Name: r.name, Action: ActionDelete})
+		set.objects = append(set.objects, nil)
+	}
+	if len(problems) > 0 {
+		return &fleet.Error{Code: fleet.CodeInUse, Message: strings.Join(problems, "; ")}
+	}
+	return nil
+}
+
+// compareDocument adds the change of one document to the set.
+func (s *Service) compareDocument(tx *store.Tx, set *changeSet, doc manifest.Document) ([]fleet.FieldError, error) {
+	r := ref{doc.Kind, doc.Meta.Name}
+	spec, given, err := doc.Canonical()
+	if err != nil {
+		return nil, err
+	}
+	change := Change{Kind: r.kind, Name: r.name, Action: ActionCreate, Source: doc.Source}
+	object := &store.Object{Kind: r.kind, Name: r.name, Labels: doc.Meta.Labels}
+	old, oldSecrets := map[string]any{}, map[string]string{}
+	have := set.world.stored[r]
+	if have != nil {
+		object.Version, object.Secrets = have.Version, have.Secrets
+		if err := json.Unmarshal(have.Spec, &old); err != nil {
+			return nil, fmt.Errorf("decoding the spec of %s %s: %w", r.kind, r.name, err)
+		}
+		if oldSecrets, err = s.Keeper.Open(tx.Context(), have.Secrets); err != nil {
+			return nil, fmt.Errorf("reading the secrets of %s %s: %w", r.kind, r.name, err)
+		}
+	}
+	newSecrets := settings.UpdateSecrets(oldSecrets, given)
+	maps.DeleteFunc(newSecrets, func(path, _ string) bool { return !slices.Contains(doc.SecretPaths(), path) })
+	fields := checkSecrets(doc, spec, newSecrets)
+	if have != nil {
+		more, err := checkImmutable(tx, doc, r, old, spec)
+		if err != nil {
+			return nil, err
+		}
+		fields = append(fields, more...)
+	}
+	if len(fields) > 0 {
+		return fields, nil
+	}
+	if !maps.Equal(oldSecrets, newSecrets) {
+		if object.Secrets, err = s.Keeper.Seal(tx.Context(), newSecrets); err != nil {
+			return nil, err
+		}
+	}
+	if object.Spec, err = json.Marshal(spec); err != nil {
+		return nil, fmt.Errorf("encoding the spec of %s %s: %w", r.kind, r.name, err)
+	}
+	if have != nil {
+		change.Diff = manifest.Diff(whole(have.Labels, old), whole(doc.Meta.Labels, spec))
+		for _, path := range doc.SecretPaths() {
+			if oldSecrets[path] != newSecrets[path] {
+				change.Diff = append(change.Diff, manifest.Change{Path: "spec." + path, Old: masked(oldSecrets[path]), New: masked(newSecrets[path])})
+			}
+		}
+		if change.Action = ActionUpdate; len(change.Diff) == 0 {
+			change.Action, object = ActionUnchanged, nil
+		} else if change.Notes, err = notes(tx, set.world, r); err != nil {
+			return nil, err
+		}
+	}
+	set.changes, set.objects = append(set.changes, change), append(set.objects, object)
+	return nil, nil
+}
+
+// checkSecrets checks the settings with their secrets, kept ones included:
+// only now is known whether a required secret is missing.
+func checkSecrets(doc manifest.Document, spec map[string]any, secrets map[string]string) []fleet.FieldError {
+	if doc.Settings == nil {
+		return nil
+	}
+	full, _ := settings.MergeSecrets(spec, secrets)["settings"].(map[string]any)
+	fields := settings.DecodeMap(full, reflect.New(reflect.TypeOf(doc.Settings).Elem()).Interface(), settings.Options{Path: "spec.settings"})
+	for i := range fields {
+		fields[i].Source = doc.Line(fields[i].Path)
+	}
+	return fields
+}
+
+// checkImmutable reports changes of what cannot be changed, at all or while
+// machines exist.
+func checkImmutable(tx *store.Tx, doc manifest.Document, r ref, old, spec map[string]any) ([]fleet.FieldError, error) {
+	var fields []fleet.FieldError
+	n, counted := int64(0), false
+	frozen := func(name string, always bool) error {
+		if fmt.Sprint(old[name]) == fmt.Sprint(spec[name]) {
+			return nil
+		}
+		path := "spec." + name
+		if always {
+			fields = append(fields, fleet.FieldError{Source: doc.Line(path), Path: path, Value: spec[name], Message: fmt.Sprintf(
+				"cannot be changed from %v: make another %s", old[name], r.kind)})
+			return nil
+		}
+		if !counted {
+			var err error
+			if n, err = machines(tx, r); err != nil {
+				return err
+			}
+			counted = true
+		}
+		if n > 0 {
+			fields = append(fields, fleet.FieldError{Source: doc.Line(path), Path: path, Value: spec[name], Message: fmt.Sprintf(
+				"cannot be changed from %v while %s exist: delete them first, or make another %s", old[name], count(n, "machine"), r.kind)})
+		}
+		return nil
+	}
+	var err error
+	switch doc.Kind {
+	case fleet.KindPool:
+		err = frozen("type", true)
+	case fleet.KindAutoscaleConfig:
+		if err = frozen("pool", false); err == nil {
+			err = frozen("zone", false)
+		}
+	case fleet.KindVMProvider:
+		err = frozen("provider", false)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if doc.Settings != nil && old["provider"] == spec["provider"] {
+		before, _ := old["settings"].(map[string]any)
+		after, _ := spec["settings"].(map[string]any)
+		found := settings.CheckImmutable(before, after, doc.Settings, "spec.settings")
+		for i := range found {
+			found[i].Source = doc.Line(found[i].Path)
+		}
+		fields = append(fields, found...)
+	}
+	return fields, nil
+}
+
+// notes say what the change of a shared object touches.
+func notes(tx *store.Tx, w *world, r ref) ([]string, error) {
+	if _, shared := dependants(r); !shared || r.kind == fleet.KindAutoscaleConfig {
+		return nil, nil
+	}
+	n, err := machines(tx, r)
+	if err != nil {
+		return nil, err
+	}
+	configs := 0
+	for _, from := range w.referrers(r) {
+		if strings.HasPrefix(from, string(fleet.KindAutoscaleConfig)+" ") {
+			configs++
+		}
+	}
+	if n == 0 && configs == 0 {
+		return nil, nil
+	}
+	list := []string{fmt.Sprintf("touches %s and %s", count(int64(configs), "autoscale config"), count(n, "machine"))}
+	if r.kind == fleet.KindVMProvider && n > 0 {
+		list = append(list, "machines that exist keep the settings they were made with; they are replaced only where replace_on_drift is set")
+	}
+	return list, nil
+}
+
+func whole(labels map[string]string, spec map[string]any) map[string]any {
+	m := map[string]any{}
+	for k, v := range labels {
+		m[k] = v
+	}
+	return map[string]any{"metadata": map[string]any{"labels": m}, "spec": spec}
+}
+
+func masked(secret string) any {
+	if secret == "" {
+		return nil
+	}
+	return settings.Masked
+}
+
+func canonicalJSON(spec any) (json.RawMessage, error) {
+	m, err := settings.Map(spec)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(m)
+}
+
+// write carries a checked set out, with an event for each change.
+func (s *Service) write(tx *store.Tx, set *changeSet, actor string) error {
+	now := s.now()
+	for i, c := range set.changes {
+		r := ref{c.Kind, c.Name}
+		pool := poolOf(r, set.world.specs[r])
+		switch c.Action {
+		case ActionUnchanged:
+		case ActionDelete:
+			if err := tx.DeleteObject(c.Kind, c.Name); err != nil {
+				return fmt.Errorf("deleting %s %s: %w", c.Kind, c.Name, err)
+			}
+			emitObject(tx, fleet.EventObjectDeleted, r, pool, actor, "deleted", nil)
+		default:
+			if _, _, err := tx.PutObject(set.objects[i], now); err != nil {
+				return fmt.Errorf("writing %s %s: %w", c.Kind, c.Name, err)
+			}
+			what, message := fleet.EventObjectCreated, "created"
+			data := map[string]any{"version": set.objects[i].Version}
+			if c.Action == ActionUpdate {
+				what, message = fleet.EventObjectUpdated, describe(c.Diff)
+				data["changes"] = shorten(c.Diff)
+			}
+			emitObject(tx, what, r, pool, actor, message, data)
+		}
+	}
+	return nil
+}
+
+// poolOf is the pool that an object belongs to, if any.
+func poolOf(r ref, spec any) string {
+	switch spec := spec.(type) {
+	case *fleet.AutoscaleConfigSpec:
+		return spec.Pool
+	case *fleet.StagingSpec:
+		return spec.Pool
+	}
+	if r.kind == fleet.KindPool {
+		return r.name
+	}
+	return ""
+}
+
+func describe(diff []manifest.Change) string {
+	var paths []string
+	for _, d := range diff {
+		paths = append(paths, d.Path)
+	}
+	if len(paths) > 5 {
+		paths = append(paths[:5], fmt.Sprintf("%d more", len(paths)-5))
+	}
+	return "changed " + strings.Join(paths, ", ")
+}
+
+// shorten bounds what an event carries of a diff.
+func shorten(diff []manifest.Change) []manifest.Change {
+	var list []manifest.Change
+	for _, d := range diff[:min(len(diff), 20)] {
+		for _, v := range []*any{&d.Old, &d.New} {
+			if text, ok := (*v).(string); ok && len(text) > 200 {
+				*v = oneLine(text, 200)
+			}
+		}
+		list = append(list, d)
+	}
+	return list
+}

@@ -1,0 +1,386 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/auth"
+	"github.com/headroom-dev/headroom/internal/claim"
+	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/store"
+)
+
+// Servers lists servers by their age. next is the After of the following page,
+// empty at the end.
+func (s *Service) Servers(ctx context.Context, p auth.Principal, f store.ServerFilter) (items []fleet.Server, next string, err error) {
+	if err := p.Need(auth.Read); err != nil {
+		return nil, "", err
+	}
+	most := limit(f.Limit)
+	f.Limit = most + 1
+	err = s.Store.Read(ctx, func(tx *store.Tx) error {
+		items, next = []fleet.Server{}, ""
+		list, err := tx.Servers(f)
+		if err != nil {
+			return fmt.Errorf("listing servers: %w", err)
+		}
+		if len(list) > most {
+			list = list[:most]
+			next = list[most-1].ID
+		}
+		for _, one := range list {
+			items = append(items, *one)
+		}
+		return nil
+	})
+	return items, next, err
+}
+
+// Server reads one server by its name or id.
+func (s *Service) Server(ctx context.Context, p auth.Principal, name string) (fleet.Server, error) {
+	if err := p.Need(auth.Read); err != nil {
+		return fleet.Server{}, err
+	}
+	var out fleet.Server
+	err := s.Store.Read(ctx, func(tx *store.Tx) error {
+		server, err := tx.ServerByName(name)
+		if err != nil {
+			return notFound(err, "server", name)
+		}
+		out = *server
+		return nil
+	})
+	return out, err
+}
+
+// ServerLog reads what a server has logged.
+func (s *Service) ServerLog(ctx context.Context, p auth.Principal, name string) ([]store.LogLine, error) {
+	if err := p.Need(auth.Read); err != nil {
+		return nil, err
+	}
+	var lines []store.LogLine
+	err := s.Store.Read(ctx, func(tx *store.Tx) error {
+		server, err := tx.ServerByName(name)
+		if err != nil {
+			return notFound(err, "server", name)
+		}
+		lines, err = tx.ServerLog(server.ID)
+		return err
+	})
+	return lines, err
+}
+
+// changeServer runs one change of one server as a transaction. fn saves the
+// server itself.
+func (s *Service) changeServer(ctx context.Context, p auth.Principal, name string, fn func(tx *store.Tx, server *fleet.Server, now time.Time) error) (fleet.Server, error) {
+	if err := p.Need(auth.Operate); err != nil {
+		return fleet.Server{}, err
+	}
+	var out fleet.Server
+	err := s.Store.Write(ctx, func(tx *store.Tx) error {
+		server, err := tx.ServerByName(name)
+		if err != nil {
+			return notFound(err, "server", name)
+		}
+		if err := fn(tx, server, s.now()); err != nil {
+			return err
+		}
+		if server, err = tx.Server(server.ID); err != nil {
+			return fmt.Errorf("reading server %s: %w", name, err)
+		}
+		out = *server
+		return nil
+	})
+	return out, err
+}
+
+// Drain stops new sessions on a server, which is given up when it is empty or
+// at the deadline. Draining again sets a new deadline; 0 means none.
+func (s *Service) Drain(ctx context.Context, p auth.Principal, name string, deadline time.Duration) (fleet.Server, error) {
+	return s.changeServer(ctx, p, name, func(tx *store.Tx, server *fleet.Server, now time.Time) error {
+		return drain(tx, server, deadline, p.Actor(), "drained by "+p.Actor(), now)
+	})
+}
+
+func drain(tx *store.Tx, server *fleet.Server, deadline time.Duration, actor, reason string, now time.Time) error {
+	before := server.Phase
+	switch server.Phase {
+	case fleet.PhaseReady:
+		if err := server.Move(fleet.PhaseDraining, reason, now); err != nil {
+			return err
+		}
+	case fleet.PhaseDraining:
+	default:
+		return fleet.Errorf(fleet.CodeConflict, "server %s is %s: only a ready server can be drained; delete it to be rid of it", server.Name, server.Phase)
+	}
+	server.DrainDeadline = nil
+	if deadline > 0 {
+		until := now.Add(deadline)
+		server.DrainDeadline = &until
+	}
+	return saveServer(tx, server, before, actor)
+}
+
+// Undrain lets a draining server take sessions again, and serves the queue
+// from it.
+func (s *Service) Undrain(ctx context.Context, p auth.Principal, name string) (fleet.Server, error) {
+	return s.changeServer(ctx, p, name, func(tx *store.Tx, server *fleet.Server, now time.Time) error {
+		return undrain(tx, server, p.Actor(), now)
+	})
+}
+
+func undrain(tx *store.Tx, server *fleet.Server, actor string, now time.Time) error {
+	if server.Phase != fleet.PhaseDraining {
+		return fleet.Errorf(fleet.CodeConflict, "server %s is %s, not draining", server.Name, server.Phase)
+	}
+	if err := server.Move(fleet.PhaseReady, "taken back by "+actor, now); err != nil {
+		return err
+	}
+	if err := saveServer(tx, server, fleet.PhaseDraining, actor); err != nil {
+		return err
+	}
+	_, err := claim.AssignQueued(tx, server.Pool, now)
+	return err
+}
+
+// Retry tries again at once what the system would try later: the deletion of a
+// failed server or of one whose deletion meets errors. A draining server is
+// taken back.
+func (s *Service) Retry(ctx context.Context, p auth.Principal, name string) (fleet.Server, error) {
+	return s.changeServer(ctx, p, name, func(tx *store.Tx, server *fleet.Server, now time.Time) error {
+		before := server.Phase
+		switch server.Phase {
+		case fleet.PhaseDraining:
+			return undrain(tx, server, p.Actor(), now)
+		case fleet.PhaseFailed:
+			if err := server.Move(fleet.PhaseDeleting, "retried by "+p.Actor()+" after: "+server.Reason, now); err != nil {
+				return err
+			}
+		case fleet.PhaseDeleting:
+			server.Reason = "deletion retried by " + p.Actor()
+		default:
+			return fleet.Errorf(fleet.CodeConflict, "server %s is %s: only a failed, deleting or draining server can be retried", server.Name, server.Phase)
+		}
+		return saveServer(tx, server, before, p.Actor())
+	})
+}
+
+// DeleteServer gives up a server. One with live sessions is refused unless
+// force is set; its sessions end in the same transaction then. A fixed server
+// is gone at once; the machine of any other is deleted in its cloud first.
+// Deleting a server that is on its way out changes nothing.
+func (s *Service) DeleteServer(ctx context.Context, p auth.Principal, name string, force bool) (fleet.Server, error) {
+	return s.changeServer(ctx, p, name, func(tx *store.Tx, server *fleet.Server, now time.Time) error {
+		before := server.Phase
+		if before == fleet.PhaseGone || before == fleet.PhaseDeleting {
+			return nil
+		}
+		if server.Sessions > 0 && !force {
+			return fleet.Errorf(fleet.CodeInUse, "server %s holds %s: drain it, or delete it with force to end them", server.Name, count(server.Sessions, "session"))
+		}
+		reason := "deleted by " + p.Actor()
+		if err := server.Move(fleet.PhaseDeleting, reason, now); err != nil {
+			return err
+		}
+		if err := saveServer(tx, server, before, p.Actor()); err != nil {
+			return err
+		}
+		if _, err := claim.EndOnServer(tx, server, "server "+server.Name+" was "+reason, p.Actor(), now); err != nil {
+			return err
+		}
+		if server.Origin != fleet.OriginFixed {
+			return nil
+		}
+		server, err := tx.Server(server.ID)
+		if err != nil {
+			return err
+		}
+		if err := server.Move(fleet.PhaseGone, reason, now); err != nil {
+			return err
+		}
+		if err := tx.DeleteAgentCredentials(server.ID); err != nil {
+			return fmt.Errorf("deleting the agent credential of server %s: %w", server.Name, err)
+		}
+		return saveServer(tx, server, fleet.PhaseDeleting, p.Actor())
+	})
+}
+
+// saveServer writes a server and the event that tells what happened to it.
+func saveServer(tx *store.Tx, server *fleet.Server, before fleet.Phase, actor string) error {
+	if err := tx.SaveServer(server); err != nil {
+		return fmt.Errorf("writing server %s: %w", server.Name, err)
+	}
+	what, data := fleet.EventServerUpdated, map[string]any{"phase": string(server.Phase)}
+	if before != server.Phase {
+		what, data["from"] = fleet.EventServerPhase, string(before)
+	}
+	emitServer(tx, server, what, actor, server.Reason, data)
+	return nil
+}
+
+func emitServer(tx *store.Tx, server *fleet.Server, what fleet.EventType, actor, message string, data map[string]any) {
+	tx.Emit(fleet.Event{
+		Type: what, Kind: fleet.EventKindServer, Name: server.Name, ID: server.ID, Pool: server.Pool,
+		Actor: actor, Message: message, Data: data,
+	})
+}
+
+// ServerInput registers a fixed machine that has no agent.
+type ServerInput struct {
+	Name      string          `json:"name,omitempty" maxLength:"63" doc:"Name of the server; empty: one is made."`
+	Pool      string          `json:"pool"`
+	Zone      string          `json:"zone,omitempty" doc:"Empty: the only zone, or the one named default."`
+	Addresses []string        `json:"addresses" minItems:"1" maxItems:"32" doc:"Addresses at which sessions reach the machine."`
+	Capacity  fleet.Resources `json:"capacity" doc:"What the machine offers: cores and memory_mib in a docker_agent pool, places in a server pool."`
+	MaxUsers  int64           `json:"max_users,omitempty" minimum:"0" maximum:"10000" doc:"Different users at once. 0: no limit."`
+}
+
+// RegisterServer adds a fixed machine without an agent to a pool. It is ready
+// at once, and the queue is served from it.
+func (s *Service) RegisterServer(ctx context.Context, p auth.Principal, in ServerInput) (fleet.Server, error) {
+	if err := p.NeedIn(auth.Register, in.Pool); err != nil {
+		return fleet.Server{}, err
+	}
+	id := s.Store.NewID()
+	var out *fleet.Server
+	err := s.Store.Write(ctx, func(tx *store.Tx) error {
+		now := s.now()
+		var err error
+		if out, err = newFixed(tx, in, id, now); err != nil {
+			return err
+		}
+		if err := out.Move(fleet.PhaseReady, "registered by "+p.Actor(), now); err != nil {
+			return err
+		}
+		if err := addFixed(tx, out, p.Actor()); err != nil {
+			return err
+		}
+		if _, err := claim.AssignQueued(tx, out.Pool, now); err != nil {
+			return err
+		}
+		out, err = tx.Server(out.ID)
+		return err
+	})
+	if err != nil {
+		return fleet.Server{}, err
+	}
+	return *out, nil
+}
+
+func addFixed(tx *store.Tx, server *fleet.Server, actor string) error {
+	if err := tx.InsertServer(server); err != nil {
+		if errors.Is(err, store.ErrExists) {
+			return fleet.Invalid("server", []fleet.FieldError{{Path: "name", Value: server.Name, Message: "a server of this name exists: use another name"}})
+		}
+		return fmt.Errorf("writing server %s: %w", server.Name, err)
+	}
+	emitServer(tx, server, fleet.EventServerPhase, actor, server.Reason, map[string]any{"phase": string(server.Phase)})
+	return nil
+}
+
+// newFixed checks the input and makes a server in phase configuring.
+func newFixed(tx *store.Tx, in ServerInput, id string, now time.Time) (*fleet.Server, error) {
+	var fields []fleet.FieldError
+	bad := func(path string, value any, format string, args ...any) {
+		fields = append(fields, fleet.FieldError{Path: path, Value: value, Message: fmt.Sprintf(format, args...)})
+	}
+	if in.Name == "" {
+		in.Name = fleet.ServerName(id)
+	} else if err := fleet.CheckName(in.Name); err != nil {
+		bad("name", in.Name, "%v", err)
+	} else if _, err := tx.ServerByName(in.Name); err == nil {
+		bad("name", in.Name, "a server of this name exists: use another name")
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	checkAddresses(in.Addresses, bad)
+	switch spec, err := poolSpec(tx, in.Pool); {
+	case errors.Is(err, store.ErrNotFound):
+		bad("pool", in.Pool, "there is no such pool")
+	case err != nil:
+		return nil, err
+	case spec.Type == fleet.PoolServer:
+		in.Capacity = fleet.Resources{Places: fleet.Or(in.Capacity.Places, 1)}
+		if in.Capacity.Places < 0 || in.Capacity.Places > 10000 {
+			bad("capacity.places", in.Capacity.Places, "must be 1 to 10000")
+		}
+	default:
+		if in.Capacity.Places != 0 {
+			bad("capacity.places", in.Capacity.Places, "pool %s is of type docker_agent, whose machines offer cores and memory and no places", in.Pool)
+		}
+		checkCapacity(in.Capacity, bad)
+	}
+	if in.MaxUsers < 0 {
+		bad("max_users", in.MaxUsers, "must not be negative")
+	}
+	zone, err := zoneFor(tx, in.Zone)
+	if err != nil {
+		var e *fleet.Error
+		if !errors.As(err, &e) {
+			return nil, err
+		}
+		fields = append(fields, e.Fields...)
+	}
+	if err := fleet.Invalid("server", fields); err != nil {
+		return nil, err
+	}
+	return &fleet.Server{
+		ID: id, Name: in.Name, Origin: fleet.OriginFixed, Pool: in.Pool, Zone: zone,
+		Phase: fleet.PhaseConfiguring, PhaseSince: now, Addresses: in.Addresses,
+		Capacity: in.Capacity, CapacitySource: fleet.CapacityOverride, MaxUsers: in.MaxUsers, CreatedAt: now,
+	}, nil
+}
+
+func poolSpec(tx *store.Tx, name string) (fleet.PoolSpec, error) {
+	o, err := tx.Object(fleet.KindPool, name)
+	if err != nil {
+		return fleet.PoolSpec{}, err
+	}
+	return store.Spec[fleet.PoolSpec](o)
+}
+
+// zoneFor finds the zone of a fixed machine: the one that is named, else the
+// only one, else the one named default.
+func zoneFor(tx *store.Tx, name string) (string, error) {
+	zones, err := tx.Objects(fleet.KindZone)
+	if err != nil {
+		return "", fmt.Errorf("reading zones: %w", err)
+	}
+	for _, z := range zones {
+		if z.Name == name || name == "" && (len(zones) == 1 || z.Name == "default") {
+			return z.Name, nil
+		}
+	}
+	message := "there is no such zone"
+	if name == "" {
+		message = "is required, since there is not exactly one zone and none is named default"
+	}
+	return "", fleet.Invalid("zone", []fleet.FieldError{{Path: "zone", Value: name, Message: message}})
+}
+
+type complain func(path string, value any, format string, args ...any)
+
+func checkCapacity(c fleet.Resources, bad complain) {
+	if c.Cores <= 0 || c.Cores > 1e6*fleet.Core {
+		bad("capacity.cores", c.Cores, "must be above 0 and at most 1000000")
+	}
+	if c.MemoryMiB <= 0 || c.MemoryMiB > int64(1024*fleet.TiB) {
+		bad("capacity.memory_mib", c.MemoryMiB, "must be above 0 and at most 1024Ti")
+	}
+	if c.GPUs < 0 || c.GPUs > 1000 {
+		bad("capacity.gpus", c.GPUs, "must be 0 to 1000")
+	}
+}
+
+func checkAddresses(list []string, bad complain) {
+	if len(list) > 32 {
+		bad("addresses", len(list), "at most 32 addresses are kept")
+	}
+	for i, a := range list {
+		if a == "" || len(a) > 255 || oneLine(a, 255) != a {
+			bad(fmt.Sprintf("addresses[%d]", i), nil, "must be an address of 1 to 255 characters")
+		}
+	}
+}

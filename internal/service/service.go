@@ -1,0 +1,132 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/plan"
+	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/secret"
+	"github.com/headroom-dev/headroom/internal/snapshot"
+	"github.com/headroom-dev/headroom/internal/store"
+)
+
+// Limits of what a caller can ask for.
+const (
+	MaxWait             = time.Minute // longest time that an answer is held back
+	DefaultQueueTimeout = 10 * time.Minute
+	MaxQueueTimeout     = 24 * time.Hour
+	DefaultLimit        = 200 // items of a page
+	MaxLimit            = 1000
+)
+
+// Deps are what the service works with. All but Plan, Check and Shape are
+// needed.
+type Deps struct {
+	Store   *store.Store
+	Clock   clock.WithTicker
+	Kinds   []provider.Kind
+	Keeper  *secret.Keeper
+	Deriver *secret.Deriver
+	Log     *slog.Logger
+
+	// Plan says what would be done now for one pool, or for every pool when
+	// the name is empty, without doing it.
+	Plan func(ctx context.Context, pool string) ([]plan.Decision, error)
+	// Check looks at the credentials and references of a VM provider config.
+	Check func(ctx context.Context, vmProvider string) (provider.Report, error)
+	// Shape tells what a machine of a VM provider config offers.
+	Shape snapshot.ShapeFunc
+}
+
+// Service is safe for concurrent use.
+type Service struct {
+	Deps
+	hub    *hub
+	remove func()
+	shapes shapeCache
+	plans  planCache
+}
+
+// New makes the service and subscribes it to the store's commits. Close it
+// before the store.
+func New(d Deps) (*Service, error) {
+	if d.Store == nil || d.Clock == nil || d.Keeper == nil || d.Deriver == nil || d.Log == nil {
+		return nil, errors.New("the service lacks one of store, clock, keeper, deriver and log")
+	}
+	if d.Shape == nil {
+		d.Shape = func(fleet.VMProviderSpec) fleet.Resources { return fleet.Resources{} }
+	}
+	s := &Service{Deps: d, hub: newHub()}
+	s.remove = d.Store.OnCommit(s.hub.publish)
+	return s, nil
+}
+
+// Close ends every stream and every wait at once.
+func (s *Service) Close() {
+	s.remove()
+	s.hub.close()
+}
+
+// Ready says whether requests can be served: the database answers.
+func (s *Service) Ready(ctx context.Context) error {
+	if err := s.Store.Ping(ctx); err != nil {
+		return &fleet.Error{Code: fleet.CodeUnavailable, Message: "the database cannot be reached", Cause: err}
+	}
+	return nil
+}
+
+func (s *Service) now() time.Time { return s.Clock.Now().UTC() }
+
+// kind finds a provider kind by its name.
+func (s *Service) kind(name string) (provider.Kind, bool) {
+	i := slices.IndexFunc(s.Kinds, func(k provider.Kind) bool { return k.Name == name })
+	if i < 0 {
+		return provider.Kind{}, false
+	}
+	return s.Kinds[i], true
+}
+
+// notFound turns the store's answer into one for people.
+func notFound(err error, what, name string) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return fleet.Errorf(fleet.CodeNotFound, "there is no %s %q", what, name)
+	}
+	return fmt.Errorf("reading %s %s: %w", what, name, err)
+}
+
+// limit brings the size of a page into its bounds.
+func limit(n int) int {
+	if n <= 0 {
+		return DefaultLimit
+	}
+	return min(n, MaxLimit)
+}
+
+func oneLine(s string, most int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
+}
+
+func count(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

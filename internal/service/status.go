@@ -1,0 +1,134 @@
+package service
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/store"
+)
+
+// PoolStatus is what a pool has.
+type PoolStatus struct {
+	Servers  map[fleet.Phase]int64        `json:"servers" doc:"Servers by phase."`
+	Sessions map[fleet.SessionState]int64 `json:"sessions" doc:"Live sessions by state."`
+	Capacity fleet.Resources              `json:"capacity" doc:"Of servers that take sessions."`
+	Claimed  fleet.Resources              `json:"claimed"`
+	Free     fleet.Resources              `json:"free"`
+}
+
+// VMProviderStatus is how a VM provider config does.
+type VMProviderStatus struct {
+	Machines         map[fleet.Phase]int64 `json:"machines" doc:"Machines that may exist, by phase."`
+	Total            int64                 `json:"total" doc:"Counts against max_instances."`
+	AutoscaleConfigs []string              `json:"autoscale_configs" doc:"Who uses it."`
+	Circuit          string                `json:"circuit" enum:"closed,open,half_open" doc:"open: nothing is made until open_until, since it could not work."`
+	Failures         int64                 `json:"failures,omitempty" doc:"In a row."`
+	Error            string                `json:"error,omitempty"`
+	ErrorClass       string                `json:"error_class,omitempty"`
+	OpenUntil        time.Time             `json:"open_until,omitzero"`
+	BlockedUntil     time.Time             `json:"blocked_until,omitzero"`
+	BlockedReason    string                `json:"blocked_reason,omitempty"`
+	ListedAt         time.Time             `json:"listed_at,omitzero" doc:"Last complete listing of the cloud."`
+	ListError        string                `json:"list_error,omitempty"`
+	SweepError       string                `json:"sweep_error,omitempty"`
+}
+
+// AutoscaleConfigStatus is what an autoscale config has and last decided.
+type AutoscaleConfigStatus struct {
+	Servers      map[fleet.Phase]int64 `json:"servers" doc:"Servers by phase."`
+	Total        int64                 `json:"total"`
+	SurplusSince time.Time             `json:"surplus_since,omitzero" doc:"Since when a machine could be spared without a break."`
+	DecidedAt    time.Time             `json:"decided_at,omitzero"`
+	Decision     json.RawMessage       `json:"decision,omitempty"`
+}
+
+// statusOf is nil for kinds that have no status.
+func statusOf(tx *store.Tx, o *store.Object) (any, error) {
+	switch o.Kind {
+	case fleet.KindPool:
+		return poolStatus(tx, o.Name)
+	case fleet.KindVMProvider:
+		return providerStatus(tx, o.Name)
+	case fleet.KindAutoscaleConfig:
+		return configStatus(tx, o.Name)
+	}
+	return nil, nil
+}
+
+func poolStatus(tx *store.Tx, name string) (*PoolStatus, error) {
+	st := &PoolStatus{Servers: map[fleet.Phase]int64{}}
+	servers, err := tx.Servers(store.ServerFilter{Pool: name})
+	if err != nil {
+		return nil, fmt.Errorf("listing servers: %w", err)
+	}
+	for _, s := range servers {
+		st.Servers[s.Phase]++
+		st.Claimed = st.Claimed.Add(s.Claimed)
+		if s.Open() {
+			st.Capacity = st.Capacity.Add(s.Capacity)
+			st.Free = st.Free.Add(s.Free())
+		}
+	}
+	if st.Sessions, err = tx.CountSessions(store.SessionFilter{Pool: name}); err != nil {
+		return nil, fmt.Errorf("counting sessions: %w", err)
+	}
+	return st, nil
+}
+
+func providerStatus(tx *store.Tx, name string) (*VMProviderStatus, error) {
+	state, err := tx.ProviderState(name)
+	if err != nil {
+		return nil, fmt.Errorf("reading its state: %w", err)
+	}
+	st := &VMProviderStatus{
+		AutoscaleConfigs: []string{}, Circuit: fleet.Or(state.Circuit, "closed"), Failures: state.Failures,
+		Error: state.Error, ErrorClass: state.ErrorClass, OpenUntil: state.OpenUntil,
+		BlockedUntil: state.BlockedUntil, BlockedReason: state.BlockedReason,
+		ListedAt: state.ListedAt, ListError: state.ListError, SweepError: state.SweepError,
+	}
+	if st.Machines, err = tx.CountServersByPhase(store.ServerFilter{VMProvider: name}); err != nil {
+		return nil, fmt.Errorf("counting machines: %w", err)
+	}
+	st.Total = total(st.Machines)
+	configs, err := tx.Objects(fleet.KindAutoscaleConfig)
+	if err != nil {
+		return nil, fmt.Errorf("reading autoscale configs: %w", err)
+	}
+	for _, c := range configs {
+		spec, err := store.Spec[fleet.AutoscaleConfigSpec](c)
+		if err != nil {
+			return nil, err
+		}
+		for _, used := range spec.VMProviders {
+			if used == name {
+				st.AutoscaleConfigs = append(st.AutoscaleConfigs, c.Name)
+			}
+		}
+	}
+	return st, nil
+}
+
+func configStatus(tx *store.Tx, name string) (*AutoscaleConfigStatus, error) {
+	state, err := tx.AutoscaleState(name)
+	if err != nil {
+		return nil, fmt.Errorf("reading its state: %w", err)
+	}
+	st := &AutoscaleConfigStatus{SurplusSince: state.SurplusSince, DecidedAt: state.DecidedAt, Decision: state.Decision}
+	if st.Servers, err = tx.CountServersByPhase(store.ServerFilter{AutoscaleConfig: name}); err != nil {
+		return nil, fmt.Errorf("counting servers: %w", err)
+	}
+	st.Total = total(st.Servers)
+	return st, nil
+}
+
+func total(phases map[fleet.Phase]int64) int64 {
+	var n int64
+	for phase, c := range phases {
+		if phase.MayExist() {
+			n += c
+		}
+	}
+	return n
+}

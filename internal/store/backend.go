@@ -1,0 +1,170 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+)
+
+// backend is a kind of database. Everything in which SQLite and PostgreSQL
+// differ is behind it.
+type backend struct {
+	name         string // for messages: a path or an address, never a password
+	postgres     bool
+	writers      *pool
+	readers      *pool
+	lanes, batch int // leaders at once, closures in one commit
+
+	beginWrite, beginRead string
+	migrate               func(context.Context) error
+	close                 func() error
+	// classify makes an error fit to be shown, and says what it means for the
+	// transaction. lost: the connection has ended.
+	classify func(err error, lost bool) (shown error, fate fate)
+}
+
+// fate is what an SQL error means for the transaction in which it happened.
+type fate int
+
+const (
+	fateAlive  fate = iota // undone to the savepoint, the transaction can go on
+	fateRetry              // the transaction is lost to a rival; it can be run again
+	fateBroken             // the transaction is lost with its connection or its disk
+)
+
+// pool is a fixed number of connections that are kept open, each with its
+// prepared statements.
+type pool struct {
+	db      *sql.DB
+	prepare bool       // keep prepared statements (pgx does so by itself)
+	slots   chan *conn // nil: to be opened by whoever takes it
+}
+
+func newPool(db *sql.DB, prepare bool, size int) *pool {
+	p := &pool{db: db, prepare: prepare, slots: make(chan *conn, size)}
+	for range size {
+		p.slots <- nil
+	}
+	return p
+}
+
+// conn is one connection.
+type conn struct {
+	sc     *sql.Conn
+	stmts  map[string]*sql.Stmt // nil: not kept
+	broken bool                 // not to be used again
+}
+
+// get waits for a connection; it must be given back with put.
+func (p *pool) get(ctx context.Context) (*conn, error) {
+	var c *conn
+	select {
+	case c = <-p.slots:
+	default:
+		select {
+		case c = <-p.slots:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for a database connection: %w", context.Cause(ctx))
+		}
+	}
+	if c != nil {
+		return c, nil
+	}
+	c, err := p.open(ctx)
+	if err != nil {
+		p.slots <- nil
+		return nil, err
+	}
+	return c, nil
+}
+
+func (p *pool) open(ctx context.Context) (*conn, error) {
+	sc, err := p.db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{sc: sc}
+	if p.prepare {
+		c.stmts = map[string]*sql.Stmt{}
+	}
+	return c, nil
+}
+
+// renew opens the connection anew in place of one that has broken.
+func (p *pool) renew(ctx context.Context, c *conn) error {
+	c.discard()
+	fresh, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	*c = *fresh
+	return nil
+}
+
+func (p *pool) put(c *conn) {
+	if c.broken {
+		c.discard()
+		c = nil
+	}
+	p.slots <- c
+}
+
+// drain takes and closes every connection.
+func (p *pool) drain() {
+	for range cap(p.slots) {
+		if c := <-p.slots; c != nil {
+			c.sc.Close() //nolint:errcheck // the statements end with the database
+		}
+	}
+}
+
+// discard closes the connection for good instead of keeping it for later.
+func (c *conn) discard() {
+	c.broken = true
+	c.sc.Raw(func(any) error { return driver.ErrBadConn }) //nolint:errcheck // it returns what we give it
+	c.sc.Close()                                            //nolint:errcheck // it was broken before
+}
+
+func (c *conn) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if c.stmts == nil {
+		return c.sc.ExecContext(ctx, query, args...)
+	}
+	st, err := c.stmt(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return st.ExecContext(ctx, args...)
+}
+
+func (c *conn) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if c.stmts == nil {
+		return c.sc.QueryContext(ctx, query, args...)
+	}
+	st, err := c.stmt(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(ctx, args...)
+}
+
+func (c *conn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if st := c.stmts[query]; st != nil {
+		return st, nil
+	}
+	st, err := c.sc.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	c.stmts[query] = st
+	return st, nil
+}
+
+// check notes whether the connection has ended, after an error.
+func (c *conn) check(err error, postgres bool) (lost bool) {
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || postgres && connLost(c.sc) {
+		c.broken = true
+	}
+	return c.broken
+}

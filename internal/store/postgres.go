@@ -1,0 +1,125 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+)
+
+const (
+	postgresLanes   = 4
+	postgresReaders = 8
+	postgresBatch   = 32
+
+	// A dead server must not hold a transaction for ever.
+	postgresWriteTimeout = 30 * time.Second
+	postgresReadTimeout  = 60 * time.Second
+)
+
+// Two batches can wait for each other's rows. Rather than for the server's
+// deadlock check (a second), a batch waits this long, gives up and has its
+// closures run one by one, each of which then waits longer.
+const (
+	batchLockTimeout = "250ms"
+	aloneLockTimeout = "SET LOCAL lock_timeout = '10s'"
+)
+
+func openPostgres(ctx context.Context, rawURL string) (backend, error) {
+	cfg, err := pgx.ParseConfig(rawURL)
+	if err != nil {
+		return backend{}, &fleet.Error{Code: fleet.CodeInvalid, Cause: err, Message: "the database URL is not valid: write postgres://user:password@host:5432/database"}
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = 10 * time.Second
+	}
+	setDefault := func(name, value string) {
+		if _, ok := cfg.RuntimeParams[name]; !ok {
+			cfg.RuntimeParams[name] = value
+		}
+	}
+	setDefault("application_name", "headroom")
+	setDefault("lock_timeout", batchLockTimeout)
+	setDefault("idle_in_transaction_session_timeout", "60s")
+
+	name := net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))) + "/" + cfg.Database
+	if strings.HasPrefix(cfg.Host, "/") {
+		name = cfg.Host + " (database " + cfg.Database + ")"
+	}
+	db := stdlib.OpenDB(*cfg)
+	db.SetMaxIdleConns(0) // connections are kept by the pools below
+	b := backend{
+		name:       name,
+		postgres:   true,
+		writers:    newPool(db, false, postgresLanes),
+		readers:    newPool(db, false, postgresReaders),
+		lanes:      postgresLanes,
+		batch:      postgresBatch,
+		beginWrite: "BEGIN ISOLATION LEVEL READ COMMITTED",
+		beginRead:  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+		classify:   func(err error, lost bool) (error, fate) { return classifyPostgres(name, err, lost) },
+		migrate:    func(ctx context.Context) error { return migratePostgres(ctx, name, db) },
+	}
+	b.close = func() error {
+		b.readers.drain()
+		b.writers.drain()
+		return db.Close()
+	}
+	pingCtx, cancel := context.WithTimeout(ctx, postgresWriteTimeout)
+	defer cancel()
+	if err := db.PingContext(pingCtx); err != nil {
+		shown, _ := b.classify(err, true)
+		return backend{}, errors.Join(shown, db.Close())
+	}
+	return b, nil
+}
+
+func classifyPostgres(name string, err error, lost bool) (error, fate) {
+	unavailable := func(text string, f fate) (error, fate) {
+		return &fleet.Error{Code: fleet.CodeUnavailable, Message: text, Cause: err}, f
+	}
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		if !lost {
+			return err, fateAlive
+		}
+		return unavailable("the PostgreSQL server at "+name+" cannot be reached; it is tried again with every call", fateBroken)
+	}
+	switch e.Code {
+	case "40001", "40P01", "55P03": // serialization failure, deadlock, lock timeout
+		return unavailable("the database is too busy with rival changes: try again", fateRetry)
+	case "53100":
+		return unavailable("the database cannot be written: no space left at the PostgreSQL server at "+name, fateAlive)
+	case "25006":
+		return unavailable("the database cannot be written: the PostgreSQL server at "+name+" is read-only; it may be a standby", fateBroken)
+	case "28P01", "28000", "3D000":
+		return unavailable("the PostgreSQL server at "+name+" refuses the user, the password or the database: "+e.Message, fateBroken)
+	}
+	switch e.Code[:2] {
+	case "08", "57", "58", "53": // connection, operator intervention, system, resources
+		return unavailable("the PostgreSQL server at "+name+" cannot work now: "+e.Message, fateBroken)
+	}
+	return err, fateAlive
+}
+
+// connLost says whether the connection to PostgreSQL has ended.
+func connLost(sc *sql.Conn) bool {
+	lost := true
+	//nolint:errcheck // an error means that the connection is not usable: lost
+	sc.Raw(func(dc any) error {
+		if c, ok := dc.(*stdlib.Conn); ok {
+			lost = c.Conn().IsClosed()
+		}
+		return nil
+	})
+	return lost
+}

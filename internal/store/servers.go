@@ -1,0 +1,302 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+)
+
+// serverColumns are the columns that make a fleet.Server, in the order of
+// scanServer.
+const serverColumns = "id, name, origin, pool, zone, autoscale_config, vm_provider, provider_revision," +
+	" phase, phase_since, reason, missing, provider_id, offer, addresses," +
+	" capacity_cores, capacity_memory, capacity_gpus, capacity_places, capacity_source," +
+	" claimed_cores, claimed_memory, claimed_gpus, claimed_places, sessions, users, max_users," +
+	" one_shot, used, drain_deadline, attempts, unseen, agent_version," +
+	" created_at, call_at, ready_at, last_seen_at, registered_at, gone_at, version"
+
+func scanServer(r *sql.Rows) (*fleet.Server, error) {
+	var s fleet.Server
+	var phaseSince, created int64
+	var addresses string
+	var drain, call, ready, seen, registered, gone sql.NullInt64
+	err := r.Scan(&s.ID, &s.Name, &s.Origin, &s.Pool, &s.Zone, &s.AutoscaleConfig, &s.VMProvider, &s.ProviderRevision,
+		&s.Phase, &phaseSince, &s.Reason, &s.Missing, &s.ProviderID, &s.Offer, &addresses,
+		&s.Capacity.Cores, &s.Capacity.MemoryMiB, &s.Capacity.GPUs, &s.Capacity.Places, &s.CapacitySource,
+		&s.Claimed.Cores, &s.Claimed.MemoryMiB, &s.Claimed.GPUs, &s.Claimed.Places, &s.Sessions, &s.Users, &s.MaxUsers,
+		&s.OneShot, &s.Used, &drain, &s.Attempts, &s.Unseen, &s.AgentVersion,
+		&created, &call, &ready, &seen, &registered, &gone, &s.Version)
+	if err != nil {
+		return nil, err
+	}
+	if s.Addresses, err = decodeAddresses(addresses); err != nil {
+		return nil, err
+	}
+	s.PhaseSince, s.CreatedAt = moment(phaseSince), moment(created)
+	s.DrainDeadline, s.CallAt, s.ReadyAt = momentp(drain), momentp(call), momentp(ready)
+	s.LastSeenAt, s.RegisteredAt, s.GoneAt = momentp(seen), momentp(registered), momentp(gone)
+	return &s, nil
+}
+
+func decodeAddresses(text string) ([]string, error) {
+	list := []string{}
+	if text == "[]" {
+		return list, nil
+	}
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		return nil, fmt.Errorf("decoding addresses: %w", err)
+	}
+	return list, nil
+}
+
+// normalise makes s what a later read will return.
+func normaliseServer(s *fleet.Server) {
+	if s.Addresses == nil {
+		s.Addresses = []string{}
+	}
+	s.PhaseSince, s.CreatedAt = exact(s.PhaseSince), exact(s.CreatedAt)
+	for _, p := range []**time.Time{&s.DrainDeadline, &s.CallAt, &s.ReadyAt, &s.LastSeenAt, &s.RegisteredAt, &s.GoneAt} {
+		*p = exactp(*p)
+	}
+}
+
+// InsertServer adds a server with Version 1, an id and a name if it has none,
+// and times to the microsecond. ErrExists: the id or the name is taken.
+func (tx *Tx) InsertServer(s *fleet.Server) error {
+	n := *s
+	if n.ID == "" {
+		n.ID = tx.s.newID()
+	}
+	if n.Name == "" {
+		n.Name = fleet.ServerName(n.ID)
+	}
+	if n.CreatedAt.IsZero() {
+		n.CreatedAt = tx.s.clock.Now()
+	}
+	if n.PhaseSince.IsZero() {
+		n.PhaseSince = n.CreatedAt
+	}
+	n.Version = 1
+	normaliseServer(&n)
+	addresses, err := jsonText(n.Addresses)
+	if err != nil {
+		return fmt.Errorf("adding server %s: %w", n.Name, err)
+	}
+	fixed := n.Origin == fleet.OriginFixed
+	open := n.Open()
+	allowed := n.MaxUsers == 0 || n.Users < n.MaxUsers
+	free := n.Capacity.Sub(n.Claimed).Floor()
+	rows, err := tx.exec("INSERT INTO servers ("+serverColumns+", live, open, room, crowded, fixed, free_cores, free_memory, free_gpus, free_places)"+
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25,"+
+		" $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49) ON CONFLICT DO NOTHING",
+		n.ID, n.Name, string(n.Origin), n.Pool, n.Zone, n.AutoscaleConfig, n.VMProvider, n.ProviderRevision,
+		string(n.Phase), n.PhaseSince.UnixMicro(), n.Reason, n.Missing, n.ProviderID, n.Offer, addresses,
+		int64(n.Capacity.Cores), n.Capacity.MemoryMiB, n.Capacity.GPUs, n.Capacity.Places, string(n.CapacitySource),
+		int64(n.Claimed.Cores), n.Claimed.MemoryMiB, n.Claimed.GPUs, n.Claimed.Places, n.Sessions, n.Users, n.MaxUsers,
+		n.OneShot, n.Used, micros(n.DrainDeadline), n.Attempts, n.Unseen, n.AgentVersion,
+		n.CreatedAt.UnixMicro(), micros(n.CallAt), micros(n.ReadyAt), micros(n.LastSeenAt), micros(n.RegisteredAt), micros(n.GoneAt), n.Version,
+		n.Phase != fleet.PhaseGone, open, open && allowed, open && !allowed, fixed, int64(free.Cores), free.MemoryMiB, free.GPUs, free.Places)
+	if err == nil && rows == 0 {
+		err = ErrExists
+	}
+	if err == nil {
+		err = tx.noteBay(n.Pool, n.Zone, fixed)
+	}
+	if err != nil {
+		return fmt.Errorf("adding server %s: %w", n.Name, err)
+	}
+	*s = n
+	return nil
+}
+
+func (tx *Tx) noteBay(pool, zone string, fixed bool) error {
+	_, err := tx.exec("INSERT INTO bays (pool, zone, fixed) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", pool, zone, fixed)
+	return err
+}
+
+// SaveServer writes everything of a server except its identity (id, name,
+// origin, creation) and what claims change (Claimed, Sessions, Users). Version
+// must be the stored one, else ErrStale; it grows by one.
+func (tx *Tx) SaveServer(s *fleet.Server) error {
+	n := *s
+	normaliseServer(&n)
+	addresses, err := jsonText(n.Addresses)
+	if err != nil {
+		return fmt.Errorf("saving server %s: %w", n.Name, err)
+	}
+	open := n.Open()
+	// The claims of the row, not of s, decide what is free: a server cannot be
+	// given out by being saved.
+	rows, err := tx.exec(`UPDATE servers SET version = version + 1,
+		pool = $3, zone = $4, autoscale_config = $5, vm_provider = $6, provider_revision = $7,
+		phase = $8, phase_since = $9, reason = $10, missing = $11, provider_id = $12, offer = $13, addresses = $14,
+		capacity_cores = $15, capacity_memory = $16, capacity_gpus = $17, capacity_places = $18, capacity_source = $19,
+		max_users = $20, one_shot = $21, used = $22, drain_deadline = $23, attempts = $24, unseen = $25, agent_version = $26,
+		call_at = $27, ready_at = $28, last_seen_at = $29, registered_at = $30, gone_at = $31,
+		live = $32, open = $33,
+		room = (CAST($33 AS BOOLEAN) AND (CAST($20 AS BIGINT) = 0 OR users < $20)),
+		crowded = (CAST($33 AS BOOLEAN) AND CAST($20 AS BIGINT) > 0 AND users >= $20),
+		free_cores = CASE WHEN CAST($15 AS BIGINT) > claimed_cores THEN $15 - claimed_cores ELSE 0 END,
+		free_memory = CASE WHEN CAST($16 AS BIGINT) > claimed_memory THEN $16 - claimed_memory ELSE 0 END,
+		free_gpus = CASE WHEN CAST($17 AS BIGINT) > claimed_gpus THEN $17 - claimed_gpus ELSE 0 END,
+		free_places = CASE WHEN CAST($18 AS BIGINT) > claimed_places THEN $18 - claimed_places ELSE 0 END
+		WHERE id = $1 AND version = $2`,
+		n.ID, n.Version, n.Pool, n.Zone, n.AutoscaleConfig, n.VMProvider, n.ProviderRevision,
+		string(n.Phase), n.PhaseSince.UnixMicro(), n.Reason, n.Missing, n.ProviderID, n.Offer, addresses,
+		int64(n.Capacity.Cores), n.Capacity.MemoryMiB, n.Capacity.GPUs, n.Capacity.Places, string(n.CapacitySource),
+		n.MaxUsers, n.OneShot, n.Used, micros(n.DrainDeadline), n.Attempts, n.Unseen, n.AgentVersion,
+		micros(n.CallAt), micros(n.ReadyAt), micros(n.LastSeenAt), micros(n.RegisteredAt), micros(n.GoneAt),
+		n.Phase != fleet.PhaseGone, open)
+	if err == nil && rows == 0 {
+		err = ErrStale
+	}
+	if err == nil && open {
+		err = tx.noteBay(n.Pool, n.Zone, n.Origin == fleet.OriginFixed)
+	}
+	if err != nil {
+		return fmt.Errorf("saving server %s: %w", n.Name, err)
+	}
+	n.Version++
+	*s = n
+	return nil
+}
+
+// Server reads one server by its id; ErrNotFound.
+func (tx *Tx) Server(id string) (*fleet.Server, error) {
+	return tx.server(id, "SELECT "+serverColumns+" FROM servers WHERE id = $1", id)
+}
+
+// ServerByName reads one server by its name or its id; ErrNotFound.
+func (tx *Tx) ServerByName(name string) (*fleet.Server, error) {
+	return tx.server(name, "SELECT "+serverColumns+" FROM servers WHERE name = $1 OR id = $1 ORDER BY name = $1 DESC LIMIT 1", name)
+}
+
+func (tx *Tx) server(what, query string, args ...any) (*fleet.Server, error) {
+	s, err := tx.oneServer(query, args...)
+	if err == nil && s == nil {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading server %s: %w", what, err)
+	}
+	return s, nil
+}
+
+// oneServer is nil when there is no row.
+func (tx *Tx) oneServer(query string, args ...any) (s *fleet.Server, err error) {
+	err = tx.each(query, args, func(r *sql.Rows) (err error) {
+		s, err = scanServer(r)
+		return err
+	})
+	return s, err
+}
+
+func (f ServerFilter) condition() *condition {
+	var c condition
+	c.equal("pool", f.Pool)
+	c.equal("zone", f.Zone)
+	c.equal("autoscale_config", f.AutoscaleConfig)
+	c.equal("vm_provider", f.VMProvider)
+	gone := f.IncludeGone
+	if len(f.Phases) > 0 {
+		oneOf(&c, "phase", f.Phases)
+		for _, p := range f.Phases {
+			gone = gone || p == fleet.PhaseGone
+		}
+	}
+	if !gone {
+		c.add("live")
+	}
+	return &c
+}
+
+// Servers lists servers by the time of their creation.
+func (tx *Tx) Servers(f ServerFilter) ([]*fleet.Server, error) {
+	c := f.condition()
+	if f.After != "" {
+		var created int64
+		found, err := tx.get("SELECT created_at FROM servers WHERE id = $1", []any{f.After}, &created)
+		if err == nil && !found {
+			err = cursorGone("server", f.After)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("listing servers: %w", err)
+		}
+		c.add("(created_at, id) > (?, ?)", created, f.After)
+	}
+	query := c.limit("SELECT "+serverColumns+" FROM servers"+c.where()+" ORDER BY created_at, id", f.Limit)
+	list := []*fleet.Server{}
+	err := tx.each(query, c.args, func(r *sql.Rows) error {
+		s, err := scanServer(r)
+		list = append(list, s)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing servers: %w", err)
+	}
+	return list, nil
+}
+
+// CountServers counts what Servers would list without After and Limit.
+func (tx *Tx) CountServers(f ServerFilter) (int64, error) {
+	c := f.condition()
+	var n int64
+	if _, err := tx.get("SELECT COUNT(*) FROM servers"+c.where(), c.args, &n); err != nil {
+		return 0, fmt.Errorf("counting servers: %w", err)
+	}
+	return n, nil
+}
+
+// CountServersByPhase is like CountServers for each phase that occurs.
+func (tx *Tx) CountServersByPhase(f ServerFilter) (map[fleet.Phase]int64, error) {
+	c := f.condition()
+	counts := map[fleet.Phase]int64{}
+	err := tx.each("SELECT phase, COUNT(*) FROM servers"+c.where()+" GROUP BY phase", c.args, func(r *sql.Rows) error {
+		var phase fleet.Phase
+		var n int64
+		err := r.Scan(&phase, &n)
+		counts[phase] = n
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("counting servers: %w", err)
+	}
+	return counts, nil
+}
+
+// DeleteGoneServers forgets at most limit servers that were gone before that
+// moment, with their logs and credentials, and returns how many.
+func (tx *Tx) DeleteGoneServers(before time.Time, limit int) (int64, error) {
+	ids, err := tx.texts("SELECT id FROM servers WHERE gone_at IS NOT NULL AND gone_at < $1 AND NOT live ORDER BY gone_at LIMIT $2", before.UnixMicro(), limit)
+	for i := 0; i < len(ids) && err == nil; i++ {
+		for _, query := range []string{
+			"DELETE FROM server_logs WHERE server_id = $1",
+			"DELETE FROM server_log_ends WHERE server_id = $1",
+			"DELETE FROM agent_credentials WHERE server_id = $1",
+			"DELETE FROM servers WHERE id = $1",
+		} {
+			if _, err = tx.exec(query, ids[i]); err != nil {
+				break
+			}
+		}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("deleting servers that are gone: %w", err)
+	}
+	return int64(len(ids)), nil
+}
+
+// texts reads one column of text.
+func (tx *Tx) texts(query string, args ...any) ([]string, error) {
+	var list []string
+	err := tx.each(query, args, func(r *sql.Rows) error {
+		var t string
+		err := r.Scan(&t)
+		list = append(list, t)
+		return err
+	})
+	return list, err
+}

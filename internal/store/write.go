@@ -1,0 +1,265 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+)
+
+const (
+	staleRetries = 3 // of a closure that returned ErrStale, in place
+	aloneRetries = 8 // of a closure whose transaction was lost, by itself
+)
+
+// lostError says that a whole transaction was lost before its commit, without
+// a trace: its closures can be run again.
+type lostError struct {
+	fate fate
+	err  error // fit to be shown
+}
+
+func (e *lostError) Error() string { return e.err.Error() }
+
+// runBatch runs the closures in one transaction. When that transaction is lost
+// they run one by one, so that the one that cannot be committed harms no other.
+func (s *Store) runBatch(batch []*job) {
+	ctx := context.WithoutCancel(batch[0].ctx)
+	if s.db.postgres {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, postgresWriteTimeout)
+		defer cancel()
+	}
+	c, err := s.db.writers.get(ctx)
+	if err != nil {
+		shown, _ := s.db.classify(err, true)
+		for _, j := range batch {
+			j.err = shown
+		}
+		return
+	}
+	defer s.db.writers.put(c)
+
+	if s.attempt(ctx, c, batch, false) == nil {
+		return
+	}
+	for _, j := range batch {
+		s.runAlone(c, j)
+	}
+}
+
+func (s *Store) runAlone(c *conn, j *job) {
+	ctx := context.WithoutCancel(j.ctx)
+	if s.db.postgres {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, postgresWriteTimeout)
+		defer cancel()
+	}
+	for try := 1; ; try++ {
+		lost := s.attempt(ctx, c, []*job{j}, true)
+		if lost == nil {
+			return
+		}
+		if try == aloneRetries || ctx.Err() != nil || lost.fate == fateBroken && (try > 1 || !s.db.postgres) {
+			j.err = lost.err
+			return
+		}
+	}
+}
+
+// attempt runs the jobs in one transaction on c and answers them, unless the
+// transaction is lost.
+func (s *Store) attempt(ctx context.Context, c *conn, jobs []*job, patient bool) *lostError {
+	w := &writing{s: s, ctx: ctx, c: c, patient: patient}
+	if lost := w.begin(); lost != nil {
+		return lost
+	}
+	defer w.rollback() // nothing to do after a commit
+	succeeded := false
+	var numbered []event
+	for _, j := range jobs {
+		j.err, j.panicked, j.events = nil, nil, nil
+		if lost := w.run(j, len(jobs) > 1); lost != nil {
+			return lost
+		}
+		if j.err == nil && j.panicked == nil {
+			succeeded = true
+			numbered = append(numbered, j.events...)
+		}
+	}
+	if !succeeded {
+		return nil
+	}
+	var turn *turn
+	if len(numbered) > 0 {
+		first, lost := w.number(len(numbered))
+		if lost != nil {
+			return lost
+		}
+		turn = s.order.take()
+		defer turn.end()
+		for i := range numbered {
+			numbered[i].Seq = first + int64(i)
+		}
+		if lost := w.insert(numbered); lost != nil {
+			return lost
+		}
+	}
+	lost, err := w.commit()
+	if lost != nil {
+		return lost
+	}
+	if err != nil {
+		for _, j := range jobs {
+			if j.err == nil && j.panicked == nil {
+				j.err = err
+			}
+		}
+		return nil
+	}
+	if turn != nil {
+		turn.deliver(numbered)
+	}
+	return nil
+}
+
+// writing is a write transaction on a connection.
+type writing struct {
+	s       *Store
+	ctx     context.Context
+	c       *conn
+	patient bool // waits long for rivals
+	open    bool // begun and neither committed nor rolled back
+}
+
+func (w *writing) lost(err error) *lostError {
+	gone := w.c.check(err, w.s.db.postgres)
+	shown, f := w.s.db.classify(err, gone)
+	if gone || f == fateAlive {
+		f = fateBroken
+	}
+	return &lostError{fate: f, err: shown}
+}
+
+// begin opens the transaction. A connection that broke while it was idle, as
+// all do when PostgreSQL restarts, is opened anew.
+func (w *writing) begin() *lostError {
+	if w.c.broken {
+		if err := w.s.db.writers.renew(w.ctx, w.c); err != nil {
+			return w.lost(err)
+		}
+	}
+	_, err := w.c.exec(w.ctx, w.s.db.beginWrite)
+	if err != nil && w.c.check(err, w.s.db.postgres) {
+		if err = w.s.db.writers.renew(w.ctx, w.c); err == nil {
+			_, err = w.c.exec(w.ctx, w.s.db.beginWrite)
+		}
+	}
+	if err != nil {
+		return w.lost(err)
+	}
+	w.open = true
+	if w.patient && w.s.db.postgres {
+		if _, err := w.c.exec(w.ctx, aloneLockTimeout); err != nil {
+			return w.lost(err)
+		}
+	}
+	return nil
+}
+
+// run runs one closure, under a savepoint if it shares the transaction.
+func (w *writing) run(j *job, shared bool) *lostError {
+	if j.ctx.Err() != nil {
+		j.err = fmt.Errorf("before the database's turn: %w", context.Cause(j.ctx))
+		return nil
+	}
+	for try := 0; ; try++ {
+		if !w.open {
+			if lost := w.begin(); lost != nil {
+				return lost
+			}
+		}
+		if shared {
+			if _, err := w.c.exec(w.ctx, "SAVEPOINT closure"); err != nil {
+				return w.lost(err)
+			}
+		}
+		tx := &Tx{ctx: j.ctx, sqlctx: w.ctx, s: w.s, c: w.c, write: true}
+		err := j.call(tx)
+		tx.c = nil
+		if tx.failed != nil && tx.fate != fateAlive {
+			j.panicked = nil
+			return &lostError{fate: tx.fate, err: tx.failed}
+		}
+		if err == nil && tx.failed != nil {
+			err = tx.failed
+		}
+		if err == nil && j.panicked == nil {
+			j.events = tx.events
+			if shared {
+				if _, err := w.c.exec(w.ctx, "RELEASE SAVEPOINT closure"); err != nil {
+					return w.lost(err)
+				}
+			}
+			return nil
+		}
+		if lost := w.undo(shared); lost != nil {
+			return lost
+		}
+		if errors.Is(err, ErrStale) && j.panicked == nil && try < staleRetries {
+			continue
+		}
+		j.err = err
+		return nil
+	}
+}
+
+// undo takes back what the last closure did.
+func (w *writing) undo(shared bool) *lostError {
+	if !shared {
+		w.rollback()
+		return nil
+	}
+	if _, err := w.c.exec(w.ctx, "ROLLBACK TO SAVEPOINT closure"); err != nil {
+		return w.lost(err)
+	}
+	if _, err := w.c.exec(w.ctx, "RELEASE SAVEPOINT closure"); err != nil {
+		return w.lost(err)
+	}
+	return nil
+}
+
+// commit: lost means that nothing was committed and that the closures can run
+// again, err that they cannot.
+func (w *writing) commit() (lost *lostError, err error) {
+	if !w.open {
+		return nil, nil
+	}
+	_, err = w.c.exec(w.ctx, "COMMIT")
+	if err == nil {
+		w.open = false
+		return nil, nil
+	}
+	if w.s.db.postgres && w.c.check(err, true) {
+		return nil, &fleet.Error{Code: fleet.CodeUnavailable, Cause: err, Message: "the connection to the PostgreSQL server at " + w.s.db.name +
+			" broke during a commit: the outcome is unknown, look before trying again"}
+	}
+	shown, f := w.s.db.classify(err, false)
+	if f == fateRetry {
+		return &lostError{fate: f, err: shown}, nil
+	}
+	return nil, fmt.Errorf("committing: %w", shown)
+}
+
+func (w *writing) rollback() {
+	if !w.open {
+		return
+	}
+	w.open = false
+	// SQLite may have rolled back by itself and then says that no transaction
+	// is open.
+	if _, err := w.c.exec(w.ctx, "ROLLBACK"); err != nil && w.s.db.postgres {
+		w.c.broken = true
+	}
+}

@@ -1,0 +1,22 @@
+package e2e_test
+
+import (
+	"database/sql"
+	"path/filepath"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	_ "modernc.org/sqlite" // the driver that opens the embedded database
+)
+
+// cmdNewerDB records a migration that no binary has, as a later version of
+// Headroom would have left it.
+func cmdNewerDB(ts *testscript.TestScript, _ bool, args []string) {
+	need(ts, len(args) == 1, "newerdb NAME")
+	c, err := siteOf(ts).controller(args[0])
+	ts.Check(err)
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(c.dir, "headroom.db"))
+	ts.Check(err)
+	defer db.Close()
+	_, err = db.Exec("INSERT INTO goose_db_version (version_id, is_applied, tstamp) VALUES (99999, 1, CURRENT_TIMESTAMP)")
+	ts.Check(err)
+}
