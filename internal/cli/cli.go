@@ -123,8 +123,10 @@ func (a *app) root(commands Commands) *cobra.Command {
 		Version:           a.version,
 	}
 	root.SetVersionTemplate("headroom {{.Version}}\n")
+	if commands.Serve != nil || commands.Agent != nil {
+		root.AddGroup(&cobra.Group{ID: groupRun, Title: "Run:"})
+	}
 	root.AddGroup(
-		&cobra.Group{ID: groupRun, Title: "Run:"},
 		&cobra.Group{ID: groupConfig, Title: "Configure:"},
 		&cobra.Group{ID: groupLook, Title: "Look:"},
 		&cobra.Group{ID: groupUse, Title: "Use:"},

@@ -40,7 +40,7 @@ func TestUsageMistakes(t *testing.T) {
 		"get servers --nope":                           "unknown flag: --nope",
 		"get servers --state queued":                   "--state does not apply to servers",
 		"get servers --phase redy":                     `"redy" is no phase: use some of planned`,
-		"get sessions --state redy":                    `"redy" is no state: use one of queued`,
+		"get sessions --state redy":                    `"redy" is no state: use some of queued`,
 		"get servers x --pool y":                       "--pool does not go together with names",
 		"get servers -o xml":                           "use one of table, wide, json, yaml, name",
 		"session create":                               "--pool is missing",

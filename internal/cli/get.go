@@ -39,7 +39,7 @@ func (a *app) filterFlags(cmd *cobra.Command, o *getOptions, ks ...kind) {
 	add("provider", &o.provider, "only servers of this VM provider")
 	add("user", &o.user, "only sessions of this user")
 	add("server", &o.server, "only sessions on this server")
-	add("state", &o.state, "only sessions in this state: queued|staged|active|ended")
+	add("state", &o.state, "only sessions in these states, with commas: queued, staged, active, ended")
 	add("kind", &o.kind, "only events about objects of this kind")
 	add("name", &o.name, "only events about the object of this name")
 	add("type", &o.eventTypes, "only events of these types, with commas")
@@ -50,7 +50,7 @@ func (a *app) filterFlags(cmd *cobra.Command, o *getOptions, ks ...kind) {
 		f.BoolVar(&o.all, "all", false, "also servers that are gone and sessions that have ended")
 	}
 	if has("selector") {
-		f.StringToStringVarP(&o.labels, "selector", "l", nil, "only objects with these labels, as key=value with commas")
+		f.StringSliceVarP(&o.labels, "selector", "l", nil, "only objects with these labels, as key=value or key, with commas")
 	}
 	f.BoolVar(&o.noHeaders, "no-headers", false, "print no header")
 	f.BoolVarP(&o.watch, "watch", "w", false, "after the list, print what changes until interrupted")
@@ -242,7 +242,7 @@ func nothing(k kind, f filters) string {
 	add("in state %", f.state)
 	add("about %", strings.TrimSpace(f.kind+" "+f.name))
 	add("of type %", f.eventTypes)
-	add("with labels %", labels(f.labels))
+	add("with labels %", strings.Join(f.labels, ","))
 	if len(parts) == 0 {
 		return "no " + k.plural
 	}

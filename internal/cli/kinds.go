@@ -23,7 +23,7 @@ type item struct {
 
 // filters are what the flags of get select.
 type filters struct {
-	labels                 map[string]string
+	labels                 []string
 	pool, zone, user       string
 	server, phase, state   string
 	config, provider       string

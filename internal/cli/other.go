@@ -66,13 +66,14 @@ func (a *app) whoamiCommand() *cobra.Command {
 			return err
 		}
 		return a.print(output, t, func() error {
-			var b strings.Builder
-			a.describeToken(&b, t)
 			var d block
+			d.add("Name", t.Name)
+			d.add("Id", t.ID)
+			d.add("Role", string(t.Role))
+			d.add("Pool", t.Pool)
 			d.add("Controller", c.URL())
 			d.add("Token from", a.conn.tokenFrom)
-			b.WriteString(d.String())
-			_, err := fmt.Fprint(a.out, b.String())
+			_, err := fmt.Fprint(a.out, d.String())
 			return err
 		})
 	})

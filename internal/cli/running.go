@@ -28,7 +28,7 @@ func serverKind() kind {
 		return item{key: s.ID, name: s.Name, pool: s.Pool, value: s, cells: func(now time.Time) []string { return serverCells(s, now) }}
 	}
 	k.list = func(ctx context.Context, c *client.Client, f filters) ([]item, error) {
-		phases, err := parsePhases(f.phase)
+		phases, err := words(f.phase, "phase", fleet.Phases())
 		if err != nil {
 			return nil, err
 		}
@@ -78,17 +78,18 @@ func serverCells(s *fleet.Server, now time.Time) []string {
 	}
 }
 
-func parsePhases(text string) ([]fleet.Phase, error) {
-	if text == "" {
-		return nil, nil
-	}
-	var out []fleet.Phase
+// words reads a flag that takes some of a few words, with commas.
+func words[T ~string](text, flag string, known []T) ([]T, error) {
+	var out []T
 	for word := range strings.SplitSeq(text, ",") {
-		p := fleet.Phase(strings.TrimSpace(word))
-		if !slices.Contains(fleet.Phases(), p) {
-			return nil, usagef("--phase: %q is no phase: use some of %s", word, joined(fleet.Phases()))
+		w := T(strings.TrimSpace(word))
+		if w == "" {
+			continue
 		}
-		out = append(out, p)
+		if !slices.Contains(known, w) {
+			return nil, usagef("--%s: %q is no %s: use some of %s", flag, word, flag, joined(known))
+		}
+		out = append(out, w)
 	}
 	return out, nil
 }
@@ -120,12 +121,13 @@ func sessionKind() kind {
 		return item{key: s.ID, name: s.ID, pool: s.Pool, value: s, cells: func(now time.Time) []string { return sessionCells(s, now) }}
 	}
 	k.list = func(ctx context.Context, c *client.Client, f filters) ([]item, error) {
-		state := fleet.SessionState(f.state)
-		if state != "" && !slices.Contains(sessionStates(), state) {
-			return nil, usagef("--state: %q is no state: use one of %s", f.state, joined(sessionStates()))
+		states, err := words(f.state, "state", sessionStates())
+		if err != nil {
+			return nil, err
 		}
 		sessions, err := c.Sessions(ctx, client.SessionFilter{
-			Pool: f.pool, User: f.user, Server: f.server, State: state, IncludeEnded: f.all || state == fleet.SessionEnded,
+			Pool: f.pool, User: f.user, Server: f.server, States: states,
+			IncludeEnded: f.all || slices.Contains(states, fleet.SessionEnded),
 		})
 		items := make([]item, len(sessions))
 		for i := range sessions {

@@ -173,6 +173,9 @@ func TestRepeatingIsForCallsThatMayBeRepeated(t *testing.T) {
 			_ = conn.Close()
 		}
 	}
+	full := func(w http.ResponseWriter) {
+		problem(w, 429, `{"code":"queue_full","detail":"the queue is full"}`)
+	}
 	busy := func(w http.ResponseWriter) {
 		problem(w, 503, `{"code":"unavailable","detail":"starting"}`)
 	}
@@ -194,6 +197,7 @@ func TestRepeatingIsForCallsThatMayBeRepeated(t *testing.T) {
 		"read after a lost answer":            {lost, read, 3, true},
 		"read of a busy controller":           {busy, read, 3, true},
 		"session with key after lost answer":  {lost, keyed, 3, true},
+		"session with key and a full queue":   {full, keyed, 1, false},
 		"session without key after lost one":  {lost, bare, 1, false},
 		"session without key while it starts": {busy, bare, 1, false},
 	} {

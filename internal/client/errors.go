@@ -123,6 +123,9 @@ func (c *Client) problem(req *http.Request, resp *http.Response) error {
 
 // busy marks the answers after which the same call may succeed later.
 func busy(resp *http.Response, e *fleet.Error) error {
+	if e.Code == fleet.CodeQueueFull { // somebody's session has to end first
+		return e
+	}
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		seconds, _ := strconv.ParseInt(resp.Header.Get("Retry-After"), 10, 32)

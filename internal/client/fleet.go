@@ -19,13 +19,9 @@ type ServerFilter struct {
 
 // Servers lists every server that the filter selects.
 func (c *Client) Servers(ctx context.Context, f ServerFilter) ([]fleet.Server, error) {
-	phases := make([]string, len(f.Phases))
-	for i, p := range f.Phases {
-		phases[i] = string(p)
-	}
 	return all[fleet.Server](ctx, c, set(
 		"pool", f.Pool, "zone", f.Zone, "autoscale_config", f.AutoscaleConfig, "vm_provider", f.VMProvider,
-		"phase", strings.Join(phases, ","), "include_gone", flag(f.IncludeGone)), "servers")
+		"phase", commas(f.Phases), "include_gone", flag(f.IncludeGone)), "servers")
 }
 
 // Server reads one server by its name or id.
@@ -101,14 +97,14 @@ func (c *Client) CreateSession(ctx context.Context, in SessionRequest) (*Session
 // SessionFilter selects sessions; empty fields select all that have not ended.
 type SessionFilter struct {
 	Pool, User, Server string
-	State              fleet.SessionState
+	States             []fleet.SessionState
 	IncludeEnded       bool
 }
 
 // Sessions lists every session that the filter selects.
 func (c *Client) Sessions(ctx context.Context, f SessionFilter) ([]Session, error) {
 	return all[Session](ctx, c, set("pool", f.Pool, "user", f.User, "server", f.Server,
-		"state", string(f.State), "include_ended", flag(f.IncludeEnded)), "sessions")
+		"state", commas(f.States), "include_ended", flag(f.IncludeEnded)), "sessions")
 }
 
 // Session reads a session. While it is queued the answer is held for wait, at
@@ -160,11 +156,7 @@ type EventFilter struct {
 }
 
 func (f EventFilter) query() map[string][]string {
-	types := make([]string, len(f.Types))
-	for i, t := range f.Types {
-		types[i] = string(t)
-	}
-	return set("type", strings.Join(types, ","), "kind", f.Kind, "name", f.Name, "pool", f.Pool,
+	return set("type", commas(f.Types), "kind", f.Kind, "name", f.Name, "pool", f.Pool,
 		"after", number(f.After), "before", number(f.Before), "limit", number(int64(f.Limit)), "newest", flag(f.Newest))
 }
 
@@ -173,4 +165,12 @@ func number(n int64) string {
 		return ""
 	}
 	return strconv.FormatInt(n, 10)
+}
+
+func commas[T ~string](words []T) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = string(w)
+	}
+	return strings.Join(out, ",")
 }

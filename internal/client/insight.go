@@ -59,8 +59,8 @@ func (c *Client) RevokeToken(ctx context.Context, id string) error {
 }
 
 // WhoAmI describes the token that the client bears.
-func (c *Client) WhoAmI(ctx context.Context) (*fleet.APIToken, error) {
-	t, err := get[fleet.APIToken](ctx, c, nil, "whoami")
+func (c *Client) WhoAmI(ctx context.Context) (*Identity, error) {
+	t, err := get[Identity](ctx, c, nil, "whoami")
 	if err != nil {
 		return nil, err
 	}

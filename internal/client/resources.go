@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
@@ -62,14 +61,10 @@ func flag(on bool) string {
 	return ""
 }
 
-// Resources lists every object of a kind that bears all of the labels.
-func (c *Client) Resources(ctx context.Context, kind fleet.Kind, labels map[string]string) ([]Resource, error) {
-	q := url.Values{}
-	for k, v := range labels {
-		q.Add("label", k+"="+v)
-	}
-	slices.Sort(q["label"])
-	return all[Resource](ctx, c, q, kind.Plural())
+// Resources lists every object of a kind that bears all of the labels, each
+// "key=value", or "key" for any value.
+func (c *Client) Resources(ctx context.Context, kind fleet.Kind, labels []string) ([]Resource, error) {
+	return all[Resource](ctx, c, url.Values{"label": labels}, kind.Plural())
 }
 
 // Resource reads one object.

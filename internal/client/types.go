@@ -151,6 +151,14 @@ type NewToken struct {
 	fleet.APIToken
 }
 
+// Identity is who bears a token.
+type Identity struct {
+	ID   string     `json:"id"`
+	Name string     `json:"name"`
+	Role fleet.Role `json:"role"`
+	Pool string     `json:"pool,omitempty"`
+}
+
 // ProviderKind describes a kind of cloud.
 type ProviderKind struct {
 	Name     string          `json:"name"`

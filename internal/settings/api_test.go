@@ -38,7 +38,7 @@ func TestRawBehindAnAPI(t *testing.T) {
 		})
 	call := func(method, path, body string) string {
 		w := httptest.NewRecorder()
-		r := httptest.NewRequest(method, path, strings.NewReader(body))
+		r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
 		mux.ServeHTTP(w, r)
 		return w.Body.String()

@@ -102,22 +102,16 @@ func (f *field) tagInt(key string) (n int, ok bool) {
 	return n, err == nil
 }
 
-var (
-	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
-	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
-	rawMessage      = reflect.TypeFor[json.RawMessage]()
-)
-
 // errNotText is the answer to a value that should be text.
 var errNotText = errors.New("is not text: put it in quotes")
 
 // ownText says that values of the type have their own reading in JSON or text.
 func ownText(t reflect.Type) bool {
-	if t == rawMessage {
+	if t == reflect.TypeFor[json.RawMessage]() {
 		return false
 	}
 	p := reflect.PointerTo(t)
-	return p.Implements(jsonUnmarshaler) || p.Implements(textUnmarshaler)
+	return p.Implements(reflect.TypeFor[json.Unmarshaler]()) || p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 // setOwn reads JSON, or text in quotes, into a type that has its own reading.

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"encoding"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -43,11 +44,6 @@ func newRegistry(inline bool) *registry {
 		open:    map[reflect.Type]bool{},
 	}
 }
-
-var (
-	schemaProvider    = reflect.TypeFor[huma.SchemaProvider]()
-	schemaTransformer = reflect.TypeFor[huma.SchemaTransformer]()
-)
 
 // Schema is the schema of a type or, for a named one when allowed, a reference
 // to it.
@@ -117,7 +113,7 @@ func named(t reflect.Type) bool {
 		return false
 	}
 	p := reflect.PointerTo(t)
-	return !p.Implements(schemaProvider) && !p.Implements(textUnmarshaler)
+	return !p.Implements(reflect.TypeFor[huma.SchemaProvider]()) && !p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 func (r *registry) SchemaFromRef(ref string) *huma.Schema {

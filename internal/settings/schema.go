@@ -38,7 +38,7 @@ func Schema(v any) *huma.Schema {
 // structSchema lets huma describe a struct and adds what huma cannot know:
 // defaults and examples of types that are written as text, and our own tags.
 func (r *registry) structSchema(t reflect.Type) *huma.Schema {
-	transforms := reflect.PointerTo(t).Implements(schemaTransformer)
+	transforms := reflect.PointerTo(t).Implements(reflect.TypeFor[huma.SchemaTransformer]())
 	fields := fieldsOf(t)
 	described := t
 	if !transforms {

@@ -12,18 +12,13 @@ import (
 	"github.com/headroom-dev/headroom/internal/fleet"
 )
 
-var (
-	nodeType  = reflect.TypeFor[yaml.Node]()
-	coresType = reflect.TypeFor[fleet.Cores]()
-)
-
 // value decodes a node into v, the place of field f, and checks f's rules. An
 // entry of a list or a map is decoded with a field of its own type.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 	n = resolve(n)
 	t := v.Type()
 	switch {
-	case t == nodeType:
+	case t == reflect.TypeFor[yaml.Node]():
 		v.Set(reflect.ValueOf(*n))
 		return
 	case isNull(n):
@@ -112,7 +107,7 @@ func (d *decoder) own(n *yaml.Node, v reflect.Value, f *field, path string) {
 		return
 	}
 	value, err := setOwn(t, text)
-	if t == coresType && n.ShortTag() == "!!str" {
+	if t == reflect.TypeFor[fleet.Cores]() && n.ShortTag() == "!!str" {
 		if value, err = setOwn(t, []byte(n.Value)); err == nil {
 			err = fmt.Errorf("%q is text: write the number without quotes", n.Value)
 		}

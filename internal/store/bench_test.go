@@ -29,7 +29,7 @@ func BenchmarkAcquire(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer s.Close() //nolint:errcheck // the benchmark is over
-				addOpenServers(b, s, servers)
+				addOpenServers(b, s, servers, int64(b.N/servers+1))
 				b.ReportAllocs()
 				b.ResetTimer()
 				report(b, acquire(b, s, 16))
@@ -38,13 +38,13 @@ func BenchmarkAcquire(b *testing.B) {
 	}
 }
 
-func addOpenServers(b *testing.B, s *store.Store, n int) {
+func addOpenServers(b *testing.B, s *store.Store, n int, sessions int64) {
 	for done := 0; done < n; {
 		err := s.Write(b.Context(), func(tx *store.Tx) error {
 			for i := range min(1000, n-done) {
 				if err := tx.InsertServer(&fleet.Server{
 					Origin: fleet.OriginAutoscaled, Pool: "p", Zone: "z", Phase: fleet.PhaseReady,
-					Capacity: fleet.Resources{Cores: 1_000_000_000, MemoryMiB: 1_000_000_000 + int64(i%50)},
+					Capacity: fleet.Resources{Cores: fleet.Core * fleet.Cores(sessions), MemoryMiB: 1024*sessions + int64(i%50)},
 				}); err != nil {
 					return err
 				}

@@ -89,9 +89,15 @@ func newClaimWay(places, spread bool) *claimWay {
 	w.firstsInZone = w.firstsAnywhere + fmt.Sprintf(" AND b.zone = $%d", 3+len(w.columns))
 	w.next = "SELECT " + found + " FROM servers AS s WHERE s.id = " + search(thisBay, 5, "")
 	w.readThrough = "SELECT " + found + " FROM servers AS s WHERE s.id = " + search(thisBay, 5, fit)
-	// Not by the index of crowded servers: a pool can have any number of them.
-	w.familiar = "SELECT s.zone, s.fixed, s.id, s.max_users, " + columns("s.", "") + " FROM servers AS s WHERE s.id IN" +
-		" (SELECT e.server_id FROM sessions AS e WHERE e.holds AND e.user_name = $2 AND e.pool = $1 LIMIT $3) AND s.open AND NOT s.room"
+	w.familiar = "SELECT s.zone, s.fixed, s.id, s.max_users, " + columns("s.", "") + " FROM servers AS s WHERE "
+	if places {
+		// Not by the index of crowded servers: a pool can have any number.
+		w.familiar += "s.open AND NOT s.room AND s.id IN (SELECT e.server_id FROM sessions AS e" +
+			" WHERE e.holds AND e.need_places > 0 AND e.user_name = $2 AND e.pool = $1 LIMIT $3)"
+	} else {
+		// Users are limited on machines with places; an agent is the exception.
+		w.familiar += "s.pool = $1 AND s.crowded AND " + knownHere + " LIMIT $3"
+	}
 	return w
 }
 

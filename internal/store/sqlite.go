@@ -40,10 +40,10 @@ func openSQLite(rawURL string) (backend, error) {
 		return backend{}, &fleet.Error{Code: fleet.CodeUnavailable, Cause: err, Message: "the database file cannot be opened for writing: " + err.Error()}
 	}
 
-	dsn := (&url.URL{Scheme: "file", Path: path}).String() + "?_pragma=busy_timeout(5000)&_pragma=foreign_keys(0)&_pragma=cache_size(-65536)"
+	dsn := (&url.URL{Scheme: "file", Path: path}).String() + "?_pragma=busy_timeout(5000)&_pragma=foreign_keys(0)&_pragma=cache_size(-65536)&_pragma=temp_store(MEMORY)"
 	// The write-ahead log is synced at every commit (FULL): a commit that was
 	// answered survives a power cut.
-	wdb, err := sql.Open("sqlite", dsn+"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=journal_size_limit(67108864)")
+	wdb, err := sql.Open("sqlite", dsn+"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)")
 	if err != nil {
 		return backend{}, err
 	}

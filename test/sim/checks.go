@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"fmt"
+
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/sim"
@@ -44,8 +46,8 @@ func (c *checks) event(e fleet.Event) {
 	}
 }
 
-// script watches the calls that reach the cloud: the promises about the outside
-// are kept there or nowhere.
+// script watches the calls that reach the cloud and lets the faults of the
+// history happen.
 func (w *World) script(call sim.Call) sim.Fault {
 	switch call.Op {
 	case sim.OpCreate:
@@ -54,8 +56,19 @@ func (w *World) script(call sim.Call) sim.Fault {
 		w.checks.deletes++
 		w.killed[call.Server] = true
 	}
-	w.note("cloud %s %s%s", call.Op, call.Server, call.ID)
-	return sim.Fault{}
+	f := w.fault(call)
+	w.note("cloud %s %s%s%s", call.Op, call.Server, call.ID, describe(f))
+	return f
+}
+
+func describe(f sim.Fault) string {
+	if f == (sim.Fault{}) {
+		return ""
+	}
+	if f.Err != nil {
+		return " -> " + f.Err.Error()
+	}
+	return fmt.Sprintf(" with fault %+v", f)
 }
 
 // run checks what must hold between any two steps.

@@ -65,6 +65,9 @@ type World struct {
 	trace   []string
 	killed  map[string]bool // machines that were deleted by the driver, by server id
 	checks  *checks
+
+	chaos     Chaos
+	crashRate float64
 }
 
 // task is a piece of work that is due at some moment.
@@ -215,7 +218,7 @@ func (w *World) shape(fleet.VMProviderSpec) fleet.Resources { return w.opt.Behav
 // fence stands at the begin of every write of the controller: a crash there
 // loses the write and all that the process knew.
 func (w *World) fence(*store.Tx) error {
-	if w.armed && w.opt.CrashRate > 0 && w.rnd.Float64() < w.opt.CrashRate {
+	if w.armed && w.crashRate > 0 && w.rnd.Float64() < w.crashRate {
 		return errCrash
 	}
 	return nil

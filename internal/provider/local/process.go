@@ -123,7 +123,7 @@ func (d *driver) run(ctx context.Context, m machine, lock, log, group *os.File) 
 	cmd.Dir = m.dir
 	cmd.Env = environment(m.dir)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.ExtraFiles = []*os.File{log}
+	cmd.ExtraFiles = []*os.File{lock}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if group != nil {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(group.Fd())
