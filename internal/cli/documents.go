@@ -122,7 +122,7 @@ func (a *app) readManifest(name string, limit int64) (string, error) {
 		return "", fleet.Errorf(fleet.CodeTooLarge, "the manifests are larger than %d MiB together (at %s): apply them in parts", maxManifests>>20, name)
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	if false {
+	if !utf8.Valid(data) {
 		line := 1
 		for rest := data; len(rest) > 0; {
 			r, n := utf8.DecodeRune(rest)

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
@@ -150,4 +151,18 @@ func (w *World) WantNothingLeft(manifest string, within time.Duration) {
 		}
 		return err
 	}), "reading servers")
+}
+
+// Summary says what happened, so that a history in which nothing did is
+// noticed.
+func (w *World) Summary() string {
+	ended := map[string]int{}
+	w.must(w.store.Read(w.t.Context(), func(tx *store.Tx) error {
+		list, err := tx.Sessions(store.SessionFilter{IncludeEnded: true})
+		for _, s := range list {
+			ended[s.Reason]++
+		}
+		return err
+	}), "reading sessions")
+	return fmt.Sprintf("%d events, %d creates, %d deletes, %d crashes, %d orphans, sessions: %v", w.checks.lastSeq, w.checks.creates, w.checks.deletes, w.crashes, w.checks.orphans, ended)
 }

@@ -44,6 +44,7 @@ func TestHistories(t *testing.T) {
 			w.Live(24*time.Hour, world.Demand{PerHour: 20, Length: 20 * time.Minute, Most: 8}, world.Everything)
 			w.WantRest(4*time.Hour, 6*time.Hour)
 			w.WantNothingLeft(standbyOff, 2*time.Hour)
+			t.Log(w.Summary())
 		})
 	}
 }

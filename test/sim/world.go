@@ -66,6 +66,8 @@ type World struct {
 	killed  map[string]bool // machines that were deleted by the driver, by server id
 	checks  *checks
 
+	touched   bool      // a call that changes machines has reached the cloud
+	beatAt    time.Time // next round of signs of life
 	chaos     Chaos
 	crashRate float64
 }
@@ -292,7 +294,13 @@ func (w *World) step(end time.Time) bool {
 	case after >= 0:
 		w.schedule(next, after)
 	}
-	w.checks.run()
+	if w.touched { // the cloud was called: a machine may come up sooner than expected
+		w.touched = false
+		w.schedule(task{taskAgents, ""}, time.Millisecond)
+	}
+	if w.checks.due() {
+		w.checks.run()
+	}
 	return true
 }
 
@@ -348,8 +356,7 @@ func (w *World) do(t task) (time.Duration, error) {
 		return never, nil
 	case taskAgents:
 		w.armed = false
-		w.agents(ctx)
-		return 500 * time.Millisecond, nil
+		return w.agents(ctx), nil
 	}
 	return never, fmt.Errorf("no such task %q", t.what)
 }
@@ -362,8 +369,12 @@ func (w *World) until(t time.Time, most time.Duration) time.Duration {
 	return min(max(t.Sub(w.clock.Now()), time.Millisecond), most)
 }
 
-// agents lets machines that run check in, and beat every 10 seconds.
-func (w *World) agents(ctx context.Context) {
+// beatEvery is how often agents report.
+const beatEvery = 10 * time.Second
+
+// agents lets machines that run check in and beat. It returns when a machine
+// will have news.
+func (w *World) agents(ctx context.Context) time.Duration {
 	now := w.clock.Now()
 	for _, c := range w.cloud.DueCheckins(now) {
 		_, err := w.service.Register(ctx, fleet.AgentRegistration{
@@ -375,14 +386,19 @@ func (w *World) agents(ctx context.Context) {
 		}
 		w.cloud.CheckedIn(c.Instance.ID)
 	}
-	if now.Sub(Begin)/(500*time.Millisecond)%20 != 0 {
-		return
-	}
-	for _, c := range w.cloud.Beating(now) {
-		if _, err := w.service.Report(ctx, credentialOf(c.Instance.ID), fleet.AgentReport{Capacity: c.Instance.Capacity}); err != nil {
-			w.note("machine %s cannot report: %v", c.Instance.ID, err)
+	if !now.Before(w.beatAt) {
+		w.beatAt = now.Add(beatEvery)
+		for _, c := range w.cloud.Beating(now) {
+			if _, err := w.service.Report(ctx, credentialOf(c.Instance.ID), fleet.AgentReport{Capacity: c.Instance.Capacity}); err != nil {
+				w.note("machine %s cannot report: %v", c.Instance.ID, err)
+			}
 		}
 	}
+	next := w.beatAt
+	if at, ok := w.cloud.NextChange(now); ok && at.Before(next) {
+		next = at
+	}
+	return max(next.Sub(now), time.Millisecond)
 }
 
 func credentialOf(machine string) string {

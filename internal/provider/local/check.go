@@ -66,7 +66,7 @@ func (d *driver) checkLimits() provider.Finding {
 		f.Message = "cgroup_limits is off: machines are not held to their cores and memory"
 		return f
 	}
-	parent, err := cgroupParent("/")
+	parent, err := d.cgroups()
 	if err != nil {
 		f.Verdict = provider.VerdictWarning
 		f.Message = "machines are not held to their cores and memory: " + err.Error()

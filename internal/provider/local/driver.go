@@ -33,6 +33,7 @@ type driver struct {
 	root       string // of the directories of the machines
 	executable string
 	now        func() time.Time
+	cgroups    func() (parent string, err error) // where machines get their control groups
 }
 
 var (
@@ -49,7 +50,10 @@ func open(s Settings, host provider.Host) (provider.Driver, error) {
 	if err != nil {
 		return nil, failure("finding the headroom program", err)
 	}
-	return &driver{settings: s, root: filepath.Join(dataDir, "machines"), executable: executable, now: host.Now}, nil
+	return &driver{
+		settings: s, root: filepath.Join(dataDir, "machines"), executable: executable, now: host.Now,
+		cgroups: func() (string, error) { return cgroupParent("/") },
+	}, nil
 }
 
 // machine gives the machine of a name; false for what can be no name.
@@ -128,7 +132,7 @@ func (d *driver) record(req provider.Request) record {
 		Shape: d.settings.shape(req.Shape), CreatedAt: d.now().UTC(),
 	}
 	if d.settings.CgroupLimits != CgroupOff {
-		if parent, err := cgroupParent("/"); err == nil {
+		if parent, err := d.cgroups(); err == nil {
 			r.Cgroup = filepath.Join(parent, "headroom-"+req.Name)
 		}
 	}
