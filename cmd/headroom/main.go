@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // schedules need time zones, also where the system has none
 
 	"github.com/headroom-dev/headroom/internal/cli"
 )

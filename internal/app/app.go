@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -125,14 +126,12 @@ func (a *App) compose(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	handler, err := api.New(api.Deps{
-		Service: a.service, Log: a.log, Clock: a.clock, Version: a.cfg.Version, Metrics: registry,
+	handler := api.New(api.Deps{
+		Service: a.service, Log: a.log, Clock: a.clock, Metrics: registry,
+		Version: api.Version{Version: a.cfg.Version, Go: runtime.Version()},
 	})
-	if err != nil {
-		return err
-	}
 	a.server = &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 	return nil

@@ -116,11 +116,11 @@ type ScheduleSpec struct {
 type Window struct {
 	Days                 []Weekday `json:"days" minItems:"1" maxItems:"7" uniqueItems:"true" doc:"Days on which the window begins."`
 	Start                TimeOfDay `json:"start" doc:"Begin, 24-hour clock." example:"07:30"`
-	End                  TimeOfDay `json:"end" doc:"End, exclusive; at or before start it lies on the next day." example:"18:00"`
-	Standby              *Shape    `json:"standby,omitempty"`
-	MinAvailableSessions *int64    `json:"min_available_sessions,omitempty" minimum:"0" maximum:"1000000"`
-	MinServers           *int64    `json:"min_servers,omitempty" minimum:"0" maximum:"1000000"`
-	MaxServers           *int64    `json:"max_servers,omitempty" minimum:"0" maximum:"1000000"`
+	End                  TimeOfDay `json:"end" doc:"End, exclusive; before start it lies on the next day." example:"18:00"`
+	Standby              *Shape    `json:"standby,omitempty" doc:"docker_agent pools: capacity that is kept free within the window."`
+	MinAvailableSessions *int64    `json:"min_available_sessions,omitempty" minimum:"0" maximum:"1000000" doc:"server pools: session places that are kept free within the window."`
+	MinServers           *int64    `json:"min_servers,omitempty" minimum:"0" maximum:"1000000" doc:"Machines to keep at least within the window."`
+	MaxServers           *int64    `json:"max_servers,omitempty" minimum:"0" maximum:"1000000" doc:"Machines to have at most within the window."`
 }
 
 // StagingSpec wishes for pre-made unassigned sessions.

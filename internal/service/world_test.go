@@ -132,7 +132,7 @@ func (w *world) apply(text string) service.ApplyResult {
 }
 
 func doc(kind, name, spec string) string {
-	return "apiVersion: headroom.dev/v1\nkind: " + kind + "\nmetadata: {name: " + name + "}\nspec: " + spec + "\n---\n"
+	return "---\napiVersion: headroom.dev/v1\nkind: " + kind + "\nmetadata: {name: " + name + "}\nspec: " + spec + "\n"
 }
 
 func (w *world) write(fn func(tx *store.Tx) error) {
