@@ -36,7 +36,7 @@ type Config struct {
 	Delay     fleet.Duration `json:"start_delay,omitempty"` // wait before the first call
 	Idle      bool           `json:"idle,omitempty"`        // speak to no controller: only live until told to end
 	Detach    bool           `json:"detach,omitempty"`      // leave the caller: see Run
-	PIDFile   string         `json:"pid_file,omitempty"`    // where to write the process id
+	PIDFile   string         `json:"pid_file,omitempty"`    // where to write the process id; the agent ends when somebody removes the file
 	LockFD    int            `json:"lock_fd,omitempty"`     // inherited descriptor whose lock says that this process lives
 	LogFile   string         `json:"log_file,omitempty"`    // file that the output goes to, to be kept short
 	LogLimit  int64          `json:"log_limit,omitempty"`   // bytes of LogFile; 0: 4 MiB

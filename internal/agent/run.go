@@ -3,7 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -29,6 +29,12 @@ const (
 // errGone says that the controller has deleted this server.
 var errGone = errors.New("this server is no longer known to the controller")
 
+// errRemoved says that somebody has removed the directory of this machine.
+var errRemoved = errors.New("the file of the process id is gone")
+
+// idleLook is how often an agent that reports to nobody looks for its file.
+const idleLook = 10 * time.Second
+
 type agent struct {
 	cfg      Config
 	clock    clock.Clock
@@ -44,9 +50,10 @@ type agent struct {
 	failures int
 }
 
-// Run is the life of an agent. It returns nil when ctx ends and when the
-// controller has deleted the server, and an error when the configuration is
-// wrong or the controller refuses the registration.
+// Run is the life of an agent. It returns nil when ctx ends, when the
+// controller has deleted the server and when Config.PIDFile is removed, and an
+// error when the configuration is wrong or the controller refuses the
+// registration.
 //
 // With Config.Detach, a process that does not lead a session starts itself
 // again as the leader of a new one, with the same arguments, and returns nil
@@ -69,16 +76,15 @@ func Run(ctx context.Context, cfg Config) error {
 			return fleet.Errorf(fleet.CodeUnavailable, "writing the process id: %w", err)
 		}
 	}
-	if cfg.Idle {
-		<-ctx.Done()
-		return nil
-	}
 	a, err := newAgent(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	defer a.client.Close()
+	defer a.close()
 	switch err := a.live(ctx); {
+	case errors.Is(err, errRemoved):
+		a.log.Info("the agent ends: somebody has removed its files", "pid_file", cfg.PIDFile)
+		return nil
 	case errors.Is(err, errGone):
 		a.log.Info("this server is no longer known: the controller has deleted it; the agent ends", "server", a.state.Identity.Server)
 		return nil
@@ -100,6 +106,9 @@ func newAgent(ctx context.Context, cfg Config) (*agent, error) {
 		inner = cfg.Logger.Handler()
 	}
 	a.log = slog.New(newTee(inner, a.buffer))
+	if cfg.Idle {
+		return a, nil
+	}
 
 	var ca []byte
 	var err error
@@ -131,7 +140,18 @@ func newAgent(ctx context.Context, cfg Config) (*agent, error) {
 	return a, nil
 }
 
+func (a *agent) close() {
+	if a.client != nil {
+		a.client.Close()
+	}
+}
+
 func (a *agent) live(ctx context.Context) error {
+	for a.cfg.Idle {
+		if err := a.wait(ctx, idleLook); err != nil {
+			return err
+		}
+	}
 	if err := a.wait(ctx, a.cfg.Delay.D()); err != nil {
 		return err
 	}
@@ -148,84 +168,6 @@ func (a *agent) live(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// register brings the agent to a registered state. A credential that is stored
-// already is used again, unless the token file holds another token since.
-func (a *agent) register(ctx context.Context) error {
-	if a.state.Registered && !a.newToken() {
-		return nil
-	}
-	token, err := readToken(a.cfg.TokenFile)
-	if err != nil {
-		return err
-	}
-	if a.state.Credential == "" || a.state.TokenHash != hashOf(token) {
-		a.state = state{Credential: newCredential(), TokenHash: hashOf(token)}
-		if err := a.state.save(a.cfg.StateDir); err != nil {
-			return err
-		}
-	}
-	for {
-		identity, err := a.client.Register(ctx, fleet.AgentRegistration{
-			Token: token, Credential: a.state.Credential, Hostname: a.hostname(),
-			Addresses: a.addresses(), Capacity: a.capacity, Version: a.cfg.Version,
-		})
-		switch {
-		case err == nil:
-			a.calm()
-			a.registered(identity)
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case says(err, http.StatusGone):
-			return errGone
-		case says(err, http.StatusUnauthorized, http.StatusForbidden):
-			// An earlier call may have used up the token and its answer got
-			// lost; then the credential is good.
-			if _, reportErr := a.client.Report(ctx, a.state.Credential, a.signOfLife()); reportErr == nil {
-				a.registered(fleet.AgentIdentity{})
-				return nil
-			} else if !says(reportErr, http.StatusUnauthorized, http.StatusForbidden, http.StatusGone) {
-				break // not an answer to the question: ask again
-			}
-			return &fleet.Error{Code: fleet.CodeUnauthenticated, Cause: err, Message: fmt.Sprintf(
-				"the controller at %s refuses the registration token of this machine: %v; the token may have been used, may have expired or may belong to another controller: make a new one and put it into %s",
-				a.cfg.URL, err, a.cfg.TokenFile)}
-		case says(err, http.StatusBadRequest, http.StatusUnprocessableEntity):
-			return fmt.Errorf("registering: %w", err)
-		}
-		if err := a.wait(ctx, a.failed("registering", err)); err != nil {
-			return err
-		}
-	}
-}
-
-// newToken says whether the token file holds another token than the one that
-// this agent registered with: somebody wants the machine registered anew.
-func (a *agent) newToken() bool {
-	if a.cfg.TokenFile == "" || a.state.TokenHash == "" {
-		return false
-	}
-	token, err := readToken(a.cfg.TokenFile)
-	return err == nil && hashOf(token) != a.state.TokenHash
-}
-
-func (a *agent) registered(identity fleet.AgentIdentity) {
-	a.state.Registered, a.state.Identity = true, identity
-	a.remember()
-	a.log.Info("registered", "server", identity.Server, "pool", identity.Pool)
-}
-
-// remember stores the state. Once a credential is stored, the agent can live
-// on when it fails, for example because the disk is full: what is in the file
-// then is a step behind, and the step can be repeated after a restart.
-func (a *agent) remember() bool {
-	err := a.state.save(a.cfg.StateDir)
-	if err != nil {
-		a.log.Warn("the agent's state could not be stored", "error", err.Error())
-	}
-	return err == nil
 }
 
 // report gives one sign of life, obeys what comes back, and says how long to
@@ -274,27 +216,6 @@ func (a *agent) obey(ctx context.Context, o fleet.AgentOrders) {
 	if o.RotateCredential || a.state.Next != "" {
 		a.rotate(ctx)
 	}
-}
-
-// rotate replaces the credential. A rotation that fails is taken up again
-// after the next report, with the same next credential.
-func (a *agent) rotate(ctx context.Context) {
-	if a.state.Next == "" {
-		a.state.Next = newCredential()
-		if !a.remember() { // what is not stored is not sent
-			a.state.Next = ""
-			return
-		}
-	}
-	if err := a.client.Rotate(ctx, a.state.Credential, a.state.Next); err != nil {
-		if ctx.Err() == nil {
-			a.log.Warn("the credential could not be rotated; it is tried again", "error", err.Error())
-		}
-		return
-	}
-	a.state.Credential, a.state.Next = a.state.Next, ""
-	a.remember()
-	a.log.Info("credential rotated")
 }
 
 func (a *agent) postLogs(ctx context.Context) {
@@ -365,8 +286,20 @@ func (a *agent) wait(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-t.C():
+		return a.owned()
+	}
+}
+
+// owned is an error when the file of the process id is gone: a machine whose
+// directory was removed by hand must not live on unseen.
+func (a *agent) owned() error {
+	if a.cfg.PIDFile == "" {
 		return nil
 	}
+	if _, err := os.Stat(a.cfg.PIDFile); errors.Is(err, fs.ErrNotExist) {
+		return errRemoved
+	}
+	return nil
 }
 
 // says is true when a controller itself, not something in between, answered

@@ -359,3 +359,28 @@ func TestProcessIDFile(t *testing.T) {
 		t.Errorf("left beside the pid file:\n%s", diff)
 	}
 }
+
+// A machine whose directory is removed by hand does not live on unseen.
+func TestEndsWhenItsFilesAreRemoved(t *testing.T) {
+	t.Parallel()
+	c := newController(t)
+	for _, idle := range []bool{false, true} {
+		cfg := configFor(t, c.URL)
+		cfg.Idle = idle
+		cfg.PIDFile = filepath.Join(t.TempDir(), "pid")
+		c.with(func() { c.credential = "" })
+		r := start(t, cfg)
+		r.until(func() string {
+			if !r.clock.HasWaiters() {
+				return "the agent does not wait yet"
+			}
+			return ""
+		})
+		if err := os.Remove(cfg.PIDFile); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.result(); err != nil || !strings.Contains(r.log.String(), "removed its files") {
+			t.Errorf("idle %v: the agent ended with %v and the log\n%s", idle, err, r.log)
+		}
+	}
+}

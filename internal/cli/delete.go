@@ -114,15 +114,19 @@ func (a *app) deleteAll(ctx context.Context, c *client.Client, what []target, o 
 			failed = append(failed, err)
 		}
 	}
-	if len(failed) > 1 {
-		for _, err := range failed[1:] {
-			a.say("%s", a.explainError(err))
-		}
+	return a.several(failed)
+}
+
+// several reports errors in their order. The first one gives the exit code.
+func (a *app) several(errs []error) error {
+	if len(errs) < 2 {
+		return errors.Join(errs...)
 	}
-	if len(failed) > 0 {
-		return failed[0]
+	last := len(errs) - 1
+	for _, err := range errs[:last] {
+		a.say("%s", a.explainError(err))
 	}
-	return nil
+	return &exitError{code: a.exitCode(errs[0]), err: errs[last]}
 }
 
 func isUnreachable(err error) bool {

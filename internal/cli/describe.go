@@ -126,12 +126,17 @@ func (a *app) writeEvents(b *strings.Builder, events []fleet.Event) {
 		b.WriteString("  none are kept\n")
 		return
 	}
+	one := true // all are about the same object, which need not be repeated
+	for _, e := range events {
+		one = one && e.Kind == events[0].Kind && e.Name == events[0].Name
+	}
 	rows := make([][]string, len(events))
 	now := a.clock.Now()
 	for i, e := range events {
-		rows[i] = []string{"  " + moment(now, e.At), string(e.Type), dash(e.Message), "(" + dash(e.Actor) + ")"}
+		rows[i] = []string{"  " + moment(now, e.At), eventObject(e), string(e.Type), dash(e.Message), "(" + dash(e.Actor) + ")"}
 	}
-	l := fit([]column{{title: ""}, {title: ""}, {title: "", flex: true}, {title: "", drop: 1}}, rows, a.streams.Width, false, a.color)
+	columns := []column{{}, {wide: one}, {drop: 2}, {flex: true}, {drop: 1}}
+	l := fit(columns, rows, a.streams.Width, false, a.color)
 	for _, row := range rows {
 		_ = l.row(b, row) // a strings.Builder does not fail
 	}
@@ -201,7 +206,11 @@ func (a *app) describeServer(b *strings.Builder, s *fleet.Server) {
 	}
 	d.add("Addresses", strings.Join(s.Addresses, ", "))
 	d.add("Capacity", fmt.Sprintf("%s (%s)", s.Capacity, s.CapacitySource))
-	d.add("Claimed", fmt.Sprintf("%s by %s of %s", s.Claimed, count(int(s.Sessions), "session"), count(int(s.Users), "user")))
+	claimed := s.Claimed.String()
+	if s.Sessions > 0 {
+		claimed += fmt.Sprintf(" by %s of %s", count(int(s.Sessions), "session"), count(int(s.Users), "user"))
+	}
+	d.add("Claimed", claimed)
 	d.add("Free", s.Free().String())
 	if s.MaxUsers > 0 {
 		d.add("Users at most", fmt.Sprint(s.MaxUsers))

@@ -196,6 +196,16 @@ func TestCommandsAreComposedIn(t *testing.T) {
 	if r := run("serve", "--help"); !strings.Contains(r.out, "--data-dir") || strings.Contains(r.out, "--token") {
 		t.Errorf("got %s", r.out)
 	}
+	dirOfPages := t.TempDir()
+	if r := run("docs", "--dir", dirOfPages); r.code != 0 {
+		t.Errorf("docs: %+v", r)
+	}
+	for page, want := range map[string]bool{"headroom_serve.md": false, "headroom_plan.md": true} {
+		text, err := os.ReadFile(filepath.Join(dirOfPages, page))
+		if err != nil || strings.Contains(string(text), "--token") != want {
+			t.Errorf("%s: --token shown: %v, %v", page, !want, err)
+		}
+	}
 	if r := run("agent"); r.code != cli.ExitUsage {
 		t.Errorf("a command that was not handed in: %+v", r)
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -72,12 +71,13 @@ func (a *app) getCommand() *cobra.Command {
 
 ` + kindTable() + `
 
-With -o json or yaml, exactly one name gives the object itself; otherwise the
-objects are in a list "items" (json) or in documents of their own (yaml).
+With -o json exactly one name gives the object itself; otherwise the objects are
+in a list "items". With -o yaml each object is a document; those of configured
+kinds are manifests that apply takes, without version, status and secrets.
 With -o name only names are printed, for use in other commands.`,
 		Example: `  headroom get servers
   headroom get servers --pool desktops --phase ready -o wide
-  headroom get pool desktops -o yaml
+  headroom get pool desktops -o yaml > desktops.yaml
   headroom get sessions -w
   headroom server drain $(headroom get servers --pool old -o name)`,
 		Args:              atLeast("KIND"),
@@ -141,29 +141,28 @@ func (a *app) get(ctx context.Context, c *client.Client, k kind, names []string,
 	if err := a.printItems(k, items, o, len(names) == 1); err != nil {
 		return err
 	}
-	return missing
+	return a.several(missing)
 }
 
 // fetch reads the named objects, or all that the filters select. Names that do
 // not exist are an error apart, so that the others can be shown.
-func fetch(ctx context.Context, c *client.Client, k kind, names []string, f filters) (items []item, missing, err error) {
+func fetch(ctx context.Context, c *client.Client, k kind, names []string, f filters) (items []item, missing []error, err error) {
 	if len(names) == 0 {
 		items, err = k.list(ctx, c, f)
 		return items, nil, err
 	}
-	var gone []error
 	for _, name := range names {
 		it, err := k.one(ctx, c, name)
 		switch {
 		case err == nil:
 			items = append(items, it)
 		case fleet.CodeOf(err) == fleet.CodeNotFound:
-			gone = append(gone, err)
+			missing = append(missing, err)
 		default:
 			return nil, nil, err
 		}
 	}
-	return items, errors.Join(gone...), nil
+	return items, missing, nil
 }
 
 func (a *app) printItems(k kind, items []item, o getOptions, single bool) error {
@@ -181,6 +180,9 @@ func (a *app) printItems(k kind, items []item, o getOptions, single bool) error 
 		}
 		return printJSON(a.out, list{values})
 	case formatYAML:
+		for i := range values {
+			values[i] = manifest(values[i])
+		}
 		return printYAML(a.out, values...)
 	case formatName:
 		w := bufio.NewWriter(a.out)
@@ -198,6 +200,21 @@ func (a *app) printItems(k kind, items []item, o getOptions, single bool) error 
 	rows := a.rows(items)
 	l := fit(k.columns, rows, a.streams.Width, o.output == formatWide, a.color)
 	return a.printRows(&l, rows, !o.noHeaders)
+}
+
+// manifest is the part of a configured object that apply takes, so that what
+// get prints as YAML can be edited and applied. Other values stay as they are.
+func manifest(v any) any {
+	r, ok := v.(*client.Resource)
+	if !ok {
+		return v
+	}
+	return struct {
+		APIVersion string     `json:"apiVersion"`
+		Kind       fleet.Kind `json:"kind"`
+		Metadata   fleet.Meta `json:"metadata"`
+		Spec       rawJSON    `json:"spec"`
+	}{r.APIVersion, r.Kind, r.Meta, r.Spec}
 }
 
 func (a *app) rows(items []item) [][]string {

@@ -73,6 +73,7 @@ func TestLists(t *testing.T) {
 		golden(t, "get-"+kind+"-wide", a.run("get", kind, "-o", "wide"))
 	}
 	golden(t, "get-server-yaml", a.run("get", "server", "hr-aaaaaaaaaaaa", "-o", "yaml"))
+	golden(t, "get-pool-yaml", a.run("get", "pool", "desktops", "-o", "yaml"))
 	golden(t, "get-names", a.run("get", "srv", "-o", "name"))
 	golden(t, "describe-server", a.run("describe", "server", "hr-aaaaaaaaaaaa"))
 	golden(t, "describe-pool", a.run("describe", "pool", "desktops"))
@@ -200,8 +201,8 @@ func TestEmptyListsSayWhatIsNotThere(t *testing.T) {
 
 func TestSomeNamesDoNotExist(t *testing.T) {
 	t.Parallel()
-	r := fleetAPI(t).run("get", "servers", "nope", "hr-aaaaaaaaaaaa", "--no-headers")
-	if r.code != cli.ExitNotFound || !strings.HasPrefix(r.out, "hr-aaaaaaaaaaaa ") || !strings.Contains(r.err, "servers/nope does not exist") {
+	r := fleetAPI(t).run("get", "servers", "nope", "hr-aaaaaaaaaaaa", "neither", "--no-headers")
+	if r.code != cli.ExitNotFound || !strings.HasPrefix(r.out, "hr-aaaaaaaaaaaa ") || r.err != "Error: servers/nope does not exist\nError: servers/neither does not exist\n" {
 		t.Errorf("got %+v", r)
 	}
 }

@@ -3,12 +3,10 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 
 	"github.com/headroom-dev/headroom/internal/client"
 	"github.com/headroom-dev/headroom/internal/fleet"
@@ -163,24 +161,5 @@ created. The exit code is 1 when a finding has failed.`,
 		}
 		return err
 	})
-	return cmd
-}
-
-func (a *app) docsCommand() *cobra.Command {
-	var dir string
-	cmd := &cobra.Command{
-		Use: "docs", Hidden: true, Args: exactly(), Short: "Write the reference of the commands as Markdown",
-		Long: "Write one Markdown page for each command.",
-	}
-	cmd.Flags().StringVar(&dir, "dir", "docs/cli", "directory to write to")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("making %s: %w", dir, err)
-		}
-		if err := doc.GenMarkdownTree(cmd.Root(), dir); err != nil {
-			return fmt.Errorf("writing the pages: %w", err)
-		}
-		return nil
-	}
 	return cmd
 }

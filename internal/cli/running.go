@@ -153,7 +153,7 @@ func sessionCells(s *client.Session, now time.Time) []string {
 	reason := s.Reason
 	if s.State == fleet.SessionQueued {
 		reason = first(s.Explanation, s.Reason)
-		if s.QueuePosition > 0 {
+		if position(s) != "" {
 			reason = fmt.Sprintf("position %d: %s", s.QueuePosition, reason)
 		}
 	}
@@ -213,10 +213,19 @@ func manifestKind(word string) string {
 func eventItem(e *fleet.Event) item {
 	return item{key: fmt.Sprint(e.Seq), name: fmt.Sprint(e.Seq), pool: e.Pool, value: e, cells: func(now time.Time) []string {
 		return []string{
-			fmt.Sprint(e.Seq), moment(now, e.At), string(e.Type), strings.ToLower(e.Kind) + "/" + dash(e.Name),
+			fmt.Sprint(e.Seq), moment(now, e.At), string(e.Type), eventObject(*e),
 			dash(e.Pool), dash(e.Actor), dash(e.Message),
 		}
 	}}
+}
+
+// eventObject names what an event is about as other commands would.
+func eventObject(e fleet.Event) string {
+	sort := strings.ToLower(e.Kind)
+	if k, err := findKind(e.Kind); err == nil {
+		sort = k.singular
+	}
+	return sort + "/" + dash(e.Name)
 }
 
 func tokenKind() kind {

@@ -139,8 +139,9 @@ func (a *app) awaitSession(ctx context.Context, c *client.Client, s *client.Sess
 	return s, nil
 }
 
+// position is the place in the queue, unless the explanation tells it.
 func position(s *client.Session) string {
-	if s.QueuePosition == 0 {
+	if s.QueuePosition == 0 || strings.Contains(s.Explanation, "position") {
 		return ""
 	}
 	return fmt.Sprintf(" (position %d)", s.QueuePosition)
@@ -223,21 +224,19 @@ func (a *app) sessionEnd() *cobra.Command {
 	return cmd
 }
 
-// each calls fn for each name and goes on after an error. It answers the first
-// error; later ones are printed.
+// each calls fn for each name and goes on after an error that is about one of
+// them only.
 func (a *app) each(ctx context.Context, names []string, fn func(string) error) error {
-	var failed error
+	var failed []error
 	for _, name := range names {
 		err := fn(name)
 		switch {
 		case err == nil:
 		case ctx.Err() != nil, isUnreachable(err), fleet.CodeOf(err) == fleet.CodeUnauthenticated:
 			return err
-		case failed == nil:
-			failed = err
 		default:
-			a.say("%s", a.explainError(err))
+			failed = append(failed, err)
 		}
 	}
-	return failed
+	return a.several(failed)
 }

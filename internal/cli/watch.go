@@ -121,8 +121,8 @@ func (v *view) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if missing != nil && !v.begun {
-		return missing
+	if len(missing) > 0 && !v.begun {
+		return v.app.several(missing)
 	}
 	var changed []item
 	present := map[string]bool{}
@@ -188,7 +188,7 @@ func (v *view) print(items []item) error {
 			if _, err := a.out.Write([]byte("---\n")); err != nil {
 				return err
 			}
-			if err := printYAML(a.out, it.value); err != nil {
+			if err := printYAML(a.out, manifest(it.value)); err != nil {
 				return err
 			}
 		}

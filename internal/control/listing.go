@@ -119,7 +119,7 @@ func (c *Controller) compare(ctx context.Context, r *realm, l *provider.Listing,
 				return false, err
 			}
 		}
-		steady := (s.Phase == fleet.PhaseReady || s.Phase == fleet.PhaseDraining) && inst.State == provider.StateRunning && !s.Missing
+		steady := (s.Phase == fleet.PhaseReady || s.Phase == fleet.PhaseDraining) && inst.State == provider.StateRunning && !s.Missing && s.ProviderID != ""
 		return !steady, nil
 	}
 	if s.Phase == fleet.PhaseCreating || (s.Phase == fleet.PhaseDeleting && s.ProviderID != "") {

@@ -162,7 +162,7 @@ func (r *realm) find(s *fleet.Server) (provider.Instance, bool) {
 // given up. done says that the step is over.
 func (c *Controller) checkAlive(ctx context.Context, r *realm, s *fleet.Server, inst provider.Instance, seen bool) (done bool, next time.Duration, err error) {
 	switch {
-	case !seen && s.Unseen < 2:
+	case !seen && (s.Unseen < 2 || s.ProviderID == ""):
 		return false, 0, nil
 	case !seen:
 		// Two listings can lie alike; the machine itself is asked before
@@ -247,6 +247,9 @@ func (c *Controller) stepReady(ctx context.Context, s *fleet.Server, spec fleet.
 		return 0, err
 	}
 	inst, seen := r.find(s)
+	if seen && s.ProviderID == "" {
+		return 0, c.identify(ctx, s, inst)
+	}
 	if done, next, err := c.checkAlive(ctx, r, s, inst, seen); done || err != nil {
 		return next, err
 	}
@@ -254,6 +257,20 @@ func (c *Controller) stepReady(ctx context.Context, s *fleet.Server, spec fleet.
 		return 0, c.unmiss(ctx, s.ID)
 	}
 	return c.watchSilence(ctx, s, spec)
+}
+
+// identify writes down the identity of a machine whose agent registered before
+// the answer to the create call was recorded.
+func (c *Controller) identify(ctx context.Context, s *fleet.Server, inst provider.Instance) error {
+	_, err := c.change(ctx, s.ID, func(_ *store.Tx, s *fleet.Server) (bool, error) {
+		if s.ProviderID != "" {
+			return false, nil
+		}
+		s.ProviderID = inst.ID
+		adoptAddresses(s, inst)
+		return true, nil
+	})
+	return err
 }
 
 // unmiss opens a server again that has no agent to speak for it.

@@ -382,7 +382,7 @@ func TestCheckin(t *testing.T) {
 		t.Error(err)
 	}
 	lines, err := w.ServerLog(w.ctx, viewer, "d1")
-	if err != nil || len(lines) != 3 || lines[1].Text+lines[2].Text != `plain{"message":"rich"}` {
+	if err != nil || len(lines) != 3 || lines[0].Text+lines[1].Text != `plain{"message":"rich"}` || lines[2].Stream != "status" {
 		t.Errorf("lines %+v, error %v", lines, err)
 	}
 	w.clock.Step(5 * time.Hour)

@@ -1,10 +1,14 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/headroom-dev/headroom/internal/auth"
@@ -68,7 +72,7 @@ func (s *Service) Apply(ctx context.Context, p auth.Principal, r ApplyRequest) (
 			}
 		}
 		set, err := s.compare(tx, slices.Clone(docs), deletes)
-		if err := withParseErrors(fields, err); err != nil {
+		if err := withParseErrors(fields, err, r.Documents); err != nil {
 			return err
 		}
 		out = ApplyResult{Changes: set.changes}
@@ -84,22 +88,46 @@ func (s *Service) Apply(ctx context.Context, p auth.Principal, r ApplyRequest) (
 	return out, err
 }
 
-// withParseErrors puts what the parser found before what the comparison found,
-// which then is not the whole truth: references to documents that could not be
-// read are left out.
-func withParseErrors(fields []fleet.FieldError, err error) error {
+// withParseErrors joins what the parser found with what the comparison found,
+// in the order of files and lines. A missing reference is left out when a
+// document that could not be read may be what is referred to.
+func withParseErrors(fields []fleet.FieldError, err error, documents []ApplyDocument) error {
 	if len(fields) == 0 {
 		return err
 	}
 	all := slices.Clone(fields)
-	if e, ok := err.(*fleet.Error); ok && e.Code == fleet.CodeInvalid {
+	var e *fleet.Error
+	if errors.As(err, &e) && e.Code == fleet.CodeInvalid {
 		for _, f := range e.Fields {
-			if !strings.HasPrefix(f.Message, "there is no ") {
+			name, _ := f.Value.(string)
+			if !strings.HasPrefix(f.Message, missingReference) || !mentions(documents, name) {
 				all = append(all, f)
 			}
 		}
 	}
+	slices.SortStableFunc(all, bySource)
 	return fleet.Invalid("documents", all)
+}
+
+// mentions says that some document has the name.
+func mentions(documents []ApplyDocument, name string) bool {
+	named := regexp.MustCompile(`name["']?\s*:\s*["']?` + regexp.QuoteMeta(name) + `(["'\s,}]|$)`)
+	return slices.ContainsFunc(documents, func(d ApplyDocument) bool { return named.MatchString(d.Text) })
+}
+
+// bySource orders errors by file and line.
+func bySource(a, b fleet.FieldError) int {
+	split := func(s string) (string, int) {
+		i := strings.LastIndexByte(s, ':')
+		if i < 0 {
+			return s, 0
+		}
+		line, _ := strconv.Atoi(s[i+1:])
+		return s[:i], line
+	}
+	fileA, lineA := split(a.Source)
+	fileB, lineB := split(b.Source)
+	return cmp.Or(strings.Compare(fileA, fileB), lineA-lineB)
 }
 
 func readApplied(tx *store.Tx) (map[ref]bool, error) {

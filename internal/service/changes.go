@@ -69,6 +69,7 @@ func (s *Service) compare(tx *store.Tx, docs []manifest.Document, deletes []ref)
 		fields = append(fields, w.checkDocument(doc)...)
 		fields = append(fields, found...)
 	}
+	slices.SortStableFunc(fields, bySource)
 	if err := fleet.Invalid("documents", fields); err != nil {
 		return set, err
 	}

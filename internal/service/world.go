@@ -12,6 +12,9 @@ import (
 	"github.com/headroom-dev/headroom/internal/store"
 )
 
+// missingReference begins the error about a reference to nothing.
+const missingReference = "there is no "
+
 // ref names an object.
 type ref struct {
 	kind fleet.Kind
@@ -86,7 +89,7 @@ func (w *world) checkDocument(doc manifest.Document) []fleet.FieldError {
 		if near := settings.Nearest(to.Name, w.names(to.Kind)); near != "" {
 			hint = ": did you mean " + near + "?"
 		}
-		bad(to.Path, to.Name, "there is no %s %q, neither in the database nor in the documents%s", to.Kind, to.Name, hint)
+		bad(to.Path, to.Name, missingReference+"%s %q, neither in the database nor in the documents%s", to.Kind, to.Name, hint)
 	}
 	switch spec := doc.Spec.(type) {
 	case *fleet.AutoscaleConfigSpec:

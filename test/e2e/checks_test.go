@@ -141,7 +141,7 @@ func checkSession(ctx context.Context, _ *testscript.TestScript, c *client.Clien
 }
 
 func checkSafe(ctx context.Context, _ *testscript.TestScript, c *client.Client, _ []string) error {
-	sessions, err := c.Sessions(ctx, client.SessionFilter{State: fleet.SessionActive})
+	sessions, err := c.Sessions(ctx, client.SessionFilter{States: []fleet.SessionState{fleet.SessionActive}})
 	if err != nil {
 		return err
 	}

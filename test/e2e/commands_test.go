@@ -221,15 +221,18 @@ func cmdEventually(ts *testscript.TestScript, _ bool, args []string) {
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	for {
+	for last := error(nil); ; {
 		err := runCheck(ctx, ts, args[1:])
 		if err == nil {
 			ts.Logf("[after %s]", time.Since(began).Round(time.Millisecond))
 			return
 		}
+		if last == nil || ctx.Err() == nil { // what the deadline cut off says nothing
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			ts.Fatalf("not so after %s: %v", limit, err)
+			ts.Fatalf("not so after %s: %v", limit, last)
 		case <-tick.C:
 		}
 	}

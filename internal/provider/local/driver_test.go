@@ -99,11 +99,11 @@ func TestDeadProcessIsSeen(t *testing.T) {
 	if err := syscall.Kill(pidOf(t, d, "hr-1"), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	i := inState(t, d, "hr-1", provider.StateStopped)
+	i := inState(t, d, "hr-1", provider.StateFailed)
 	if !strings.Contains(i.Fault, "the agent process has ended") || !strings.Contains(i.Fault, "cannot be reached") {
 		t.Errorf("fault does not say what happened and what the agent said last: %q", i.Fault)
 	}
-	if again := mustCreate(t, d, wish(1)); again.State != provider.StateStopped {
+	if again := mustCreate(t, d, wish(1)); again.State != provider.StateFailed {
 		t.Errorf("a machine that has ended was answered as %s by a repeated create", again.State)
 	}
 }

@@ -142,7 +142,7 @@ func (m machine) observe(r record) (provider.Instance, error) {
 	case held:
 		return r.instance(provider.StatePending, ""), nil
 	case started:
-		return r.instance(provider.StateStopped, m.fault("the agent process has ended")), nil
+		return r.instance(provider.StateFailed, m.fault("the agent process has ended")), nil
 	}
 	return r.instance(provider.StateFailed, m.fault("the agent process never started")), nil
 }
