@@ -144,5 +144,8 @@ func build(d Deps) *api {
 	a.checkin()
 	a.system()
 	a.pages()
+	for _, name := range []string{"Resource", "PageResource"} { // shown as the views of the kinds
+		delete(registry.Map(), name)
+	}
 	return a
 }

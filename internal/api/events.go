@@ -19,14 +19,16 @@ import (
 	"github.com/headroom-dev/headroom/internal/store"
 )
 
-type eventFilter struct {
+// EventFilter selects events. Like all parameters that operations share it is
+// exported, since huma sees no others.
+type EventFilter struct {
 	Type string `query:"type" doc:"Types, separated by commas." example:"server.phase,server.lost"`
 	Kind string `query:"kind" doc:"Kind of the object." example:"Server"`
 	Name string `query:"name" doc:"Name of the object."`
 	Pool string `query:"pool"`
 }
 
-func (f eventFilter) store() store.EventFilter {
+func (f EventFilter) store() store.EventFilter {
 	return store.EventFilter{Types: list[fleet.EventType](f.Type), Kind: f.Kind, Name: f.Name, Pool: f.Pool}
 }
 
@@ -36,7 +38,7 @@ func (a *api) events() {
 		id: "list_events", method: http.MethodGet, path: base, tag: tag, summary: "List events", auth: tokenScheme,
 		description: "The oldest first after `after`, or with `newest` the newest first before `before`. `next` is the value of the same parameter for the following page.",
 	}, func(ctx context.Context, in *struct {
-		eventFilter
+		EventFilter
 		After  int64  `query:"after" minimum:"0"`
 		Before int64  `query:"before" minimum:"0"`
 		Newest bool   `query:"newest"`
@@ -81,7 +83,7 @@ func (a *api) stream(path, tag string) {
 			Description: "The stream", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: event}},
 		}},
 	}, func(ctx context.Context, in *struct {
-		eventFilter
+		EventFilter
 		After       string `query:"after" maxLength:"20" doc:"Number of the last event that the reader has; 0: all that are kept."`
 		LastEventID string `header:"Last-Event-ID"`
 	},

@@ -97,7 +97,7 @@ func kind[View, Input any](a *api, k fleet.Kind) {
 		id: "list_" + plural, method: http.MethodGet, path: base, tag: tag, summary: "List " + k.Plural(), auth: tokenScheme,
 		answer: reflect.TypeFor[Page[View]](),
 	}, func(ctx context.Context, in *struct {
-		paging
+		Paging
 		Label []string `query:"label,explode" maxItems:"20" doc:"key=value, or key alone; several must all hold."`
 	},
 	) (*pageOutput[service.Resource], error) {

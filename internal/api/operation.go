@@ -119,8 +119,8 @@ func newPage[T any](items []T, next string) *pageOutput[T] {
 	return &pageOutput[T]{Body: Page[T]{Items: items, Next: encodeCursor(next)}}
 }
 
-// paging are the parameters of a list.
-type paging struct {
+// Paging holds the parameters of a list.
+type Paging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"200" doc:"Items of a page."`
 	Cursor string `query:"cursor" maxLength:"512" doc:"The next of the page before."`
 }

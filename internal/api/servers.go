@@ -28,7 +28,8 @@ type DrainRequest struct {
 	Deadline fleet.Duration `json:"deadline,omitempty" doc:"When sessions that remain are ended. 0: never." example:"10m"`
 }
 
-type serverName struct {
+// ServerName names a server in a path.
+type ServerName struct {
 	Name string `path:"name" doc:"Name or id of the server."`
 }
 
@@ -37,7 +38,7 @@ func (a *api) servers() {
 	register(a, route{
 		id: "list_servers", method: http.MethodGet, path: base, tag: tag, summary: "List servers by age", auth: tokenScheme,
 	}, func(ctx context.Context, in *struct {
-		paging
+		Paging
 		Pool            string `query:"pool"`
 		Zone            string `query:"zone"`
 		AutoscaleConfig string `query:"autoscale_config"`
@@ -62,7 +63,7 @@ func (a *api) servers() {
 	})
 	register(a, route{
 		id: "get_server", method: http.MethodGet, path: base + "/{name}", tag: tag, summary: "Read one server", auth: tokenScheme,
-	}, func(ctx context.Context, in *serverName) (*out[fleet.Server], error) {
+	}, func(ctx context.Context, in *ServerName) (*out[fleet.Server], error) {
 		s, err := a.Service.Server(ctx, who(ctx), in.Name)
 		return &out[fleet.Server]{s}, err
 	})
@@ -81,7 +82,7 @@ func (a *api) servers() {
 		id: "drain_server", method: http.MethodPost, path: base + "/{name}/drain", tag: tag, summary: "Stop new sessions; give the server up when it is empty", auth: tokenScheme,
 		body: reflect.TypeFor[DrainRequest](), bodyOptional: true,
 	}, func(ctx context.Context, in *struct {
-		serverName
+		ServerName
 		RawBody []byte
 	},
 	) (*out[fleet.Server], error) {
@@ -95,7 +96,7 @@ func (a *api) servers() {
 	register(a, route{
 		id: "retry_server", method: http.MethodPost, path: base + "/{name}/retry", tag: tag, summary: "Try at once what would be tried later", auth: tokenScheme,
 		description: "A failed server is deleted, a deletion that meets errors is tried again, a draining server is taken back.",
-	}, func(ctx context.Context, in *serverName) (*out[fleet.Server], error) {
+	}, func(ctx context.Context, in *ServerName) (*out[fleet.Server], error) {
 		s, err := a.Service.Retry(ctx, who(ctx), in.Name)
 		return &out[fleet.Server]{s}, err
 	})
@@ -103,7 +104,7 @@ func (a *api) servers() {
 		id: "delete_server", method: http.MethodDelete, path: base + "/{name}", tag: tag, summary: "Give a server up", auth: tokenScheme,
 		description: "Refused while it holds sessions, unless force ends them.",
 	}, func(ctx context.Context, in *struct {
-		serverName
+		ServerName
 		Force bool `query:"force" doc:"End its sessions."`
 	},
 	) (*out[fleet.Server], error) {
@@ -112,7 +113,7 @@ func (a *api) servers() {
 	})
 	register(a, route{
 		id: "get_server_logs", method: http.MethodGet, path: base + "/{name}/logs", tag: tag, summary: "Read what a server has logged", auth: tokenScheme,
-	}, func(ctx context.Context, in *serverName) (*out[LogLines], error) {
+	}, func(ctx context.Context, in *ServerName) (*out[LogLines], error) {
 		lines, err := a.Service.ServerLog(ctx, who(ctx), in.Name)
 		o := &out[LogLines]{LogLines{Lines: []LogLine{}}}
 		for _, l := range lines {

@@ -20,7 +20,8 @@ type sessionOutput struct {
 	Body     service.SessionView
 }
 
-type sessionID struct {
+// SessionID names a session in a path.
+type SessionID struct {
 	ID string `path:"id"`
 }
 
@@ -47,7 +48,7 @@ func (a *api) sessions() {
 		id: "list_sessions", method: http.MethodGet, path: base, tag: tag, summary: "List sessions by age", auth: tokenScheme,
 		description: "A token of role session sees its own.",
 	}, func(ctx context.Context, in *struct {
-		paging
+		Paging
 		Pool         string `query:"pool"`
 		State        string `query:"state" doc:"States, separated by commas." example:"queued,active"`
 		User         string `query:"user"`
@@ -71,7 +72,7 @@ func (a *api) sessions() {
 	register(a, route{
 		id: "get_session", method: http.MethodGet, path: base + "/{id}", tag: tag, summary: "Read one session", auth: tokenScheme,
 	}, func(ctx context.Context, in *struct {
-		sessionID
+		SessionID
 		Wait string `query:"wait" maxLength:"20" doc:"How long the answer is held back while the session is queued; at most 60s." example:"30s"`
 	},
 	) (*out[service.SessionView], error) {
@@ -86,7 +87,7 @@ func (a *api) sessions() {
 		id: "renew_session", method: http.MethodPost, path: base + "/{id}/renew", tag: tag, summary: "Start a session's life time anew", auth: tokenScheme,
 		body: reflect.TypeFor[RenewRequest](), bodyOptional: true,
 	}, func(ctx context.Context, in *struct {
-		sessionID
+		SessionID
 		RawBody []byte
 	},
 	) (*out[service.SessionView], error) {
@@ -100,7 +101,7 @@ func (a *api) sessions() {
 	register(a, route{
 		id: "end_session", method: http.MethodDelete, path: base + "/{id}", tag: tag, summary: "End a session", auth: tokenScheme,
 		description: "Ending a session that has ended changes nothing.",
-	}, func(ctx context.Context, in *sessionID) (*out[service.SessionView], error) {
+	}, func(ctx context.Context, in *SessionID) (*out[service.SessionView], error) {
 		s, err := a.Service.EndSession(ctx, who(ctx), in.ID)
 		return &out[service.SessionView]{s}, err
 	})

@@ -18,7 +18,7 @@ const readyTimeout = 2 * time.Second
 func (a *api) system() {
 	const tag = "System"
 	register(a, route{
-		id: "version", method: http.MethodGet, path: "/api/v1/version", tag: tag, summary: "The build of the controller", auth: tokenScheme,
+		id: "version", method: http.MethodGet, path: "/api/v1/version", tag: tag, summary: "The build of the controller",
 	}, func(context.Context, *struct{}) (*out[Version], error) {
 		return &out[Version]{a.Version}, nil
 	})

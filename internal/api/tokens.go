@@ -33,7 +33,7 @@ func (a *api) tokens() {
 	})
 	register(a, route{
 		id: "list_tokens", method: http.MethodGet, path: base, tag: tag, summary: "List API tokens", auth: tokenScheme,
-	}, func(ctx context.Context, _ *paging) (*pageOutput[fleet.APIToken], error) {
+	}, func(ctx context.Context, _ *Paging) (*pageOutput[fleet.APIToken], error) {
 		t, err := a.Service.ListTokens(ctx, who(ctx))
 		return newPage(t, ""), err
 	})

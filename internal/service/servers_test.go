@@ -105,7 +105,7 @@ func TestRegisterServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := w.RegisterServer(w.ctx, admin, service.ServerInput{Name: "rack-1", Pool: "win", Addresses: []string{"10.0.0.9"}, Capacity: fleet.Resources{Places: 2}})
+	s, err := w.RegisterServer(w.ctx, admin, service.ServerInput{Name: "rack-1", Pool: "win", Addresses: []string{"10.0.0.9"}, Capacity: service.FixedCapacity{Places: 2}})
 	if err != nil || s.Phase != fleet.PhaseReady || s.Origin != fleet.OriginFixed || s.Zone != "default" || s.Sessions != 1 {
 		t.Errorf("server %+v, error %v", s, err)
 	}
@@ -113,7 +113,7 @@ func TestRegisterServer(t *testing.T) {
 		t.Errorf("whoever waited is %s on %q", got.State, got.Server)
 	}
 	_, err = w.RegisterServer(w.ctx, admin, service.ServerInput{
-		Name: "rack-1", Pool: "desk", Zone: "mars", Addresses: []string{""}, Capacity: fleet.Resources{Cores: fleet.Core, Places: 3}, MaxUsers: -1,
+		Name: "rack-1", Pool: "desk", Zone: "mars", Addresses: []string{""}, Capacity: service.FixedCapacity{Cores: fleet.Core, Places: 3}, MaxUsers: -1,
 	})
 	wantCode(t, err, fleet.CodeInvalid, "name: a server of this name exists", "zone: there is no such zone", "addresses[0]", "capacity.places", "capacity.memory_mib", "max_users")
 	_, err = w.RegisterServer(w.ctx, operator, service.ServerInput{Pool: "win"})

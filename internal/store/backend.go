@@ -124,7 +124,7 @@ func (p *pool) drain() {
 func (c *conn) discard() {
 	c.broken = true
 	c.sc.Raw(func(any) error { return driver.ErrBadConn }) //nolint:errcheck // it returns what we give it
-	c.sc.Close()                                            //nolint:errcheck // it was broken before
+	c.sc.Close()                                           //nolint:errcheck // it was broken before
 }
 
 func (c *conn) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {

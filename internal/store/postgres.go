@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
@@ -28,11 +30,16 @@ const (
 
 // Two batches can wait for each other's rows. Rather than for the server's
 // deadlock check (a second), a batch waits this long, gives up and has its
-// closures run one by one, each of which then waits longer.
-const (
-	batchLockTimeout = "250ms"
-	aloneLockTimeout = "SET LOCAL lock_timeout = '10s'"
-)
+// closures run one by one while the other lanes rest.
+const batchLockTimeout = "250ms"
+
+// aloneLockTimeout is the statement that sets how long a closure that runs
+// alone waits for a row of another node. It grows with every try, and by
+// chance, so that of two nodes that wait for each other one gives way soon.
+func aloneLockTimeout(try int) string {
+	most := min(100<<try, 10_000)
+	return fmt.Sprintf("SET LOCAL lock_timeout = %d", most/2+rand.IntN(most/2)) //nolint:gosec // no secret
+}
 
 func openPostgres(ctx context.Context, rawURL string) (backend, error) {
 	cfg, err := pgx.ParseConfig(rawURL)

@@ -39,6 +39,7 @@ type Store struct {
 
 	queue  writeQueue
 	order  commitOrder
+	alone  sync.RWMutex // held for writing while a closure runs alone
 	closed atomic.Bool
 }
 

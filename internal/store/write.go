@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	staleRetries = 3 // of a closure that returned ErrStale, in place
-	aloneRetries = 8 // of a closure whose transaction was lost, by itself
+	staleRetries = 3  // of a closure that returned ErrStale, in place
+	aloneRetries = 10 // of a closure whose transaction was lost, by itself
 )
 
 // lostError says that a whole transaction was lost before its commit, without
@@ -41,7 +41,7 @@ func (s *Store) runBatch(batch []*job) {
 	}
 	defer s.db.writers.put(c)
 
-	if s.attempt(ctx, c, batch, false) == nil {
+	if s.attemptTogether(ctx, c, batch) {
 		return
 	}
 	for _, j := range batch {
@@ -49,7 +49,17 @@ func (s *Store) runBatch(batch []*job) {
 	}
 }
 
+func (s *Store) attemptTogether(ctx context.Context, c *conn, batch []*job) bool {
+	s.alone.RLock()
+	defer s.alone.RUnlock()
+	return s.attempt(ctx, c, batch, 0) == nil
+}
+
+// runAlone runs one closure, a few times if need be, while no other lane of
+// this store is in a transaction: the only rivals are other nodes.
 func (s *Store) runAlone(c *conn, j *job) {
+	s.alone.Lock()
+	defer s.alone.Unlock()
 	ctx := context.WithoutCancel(j.ctx)
 	if s.db.postgres {
 		var cancel context.CancelFunc
@@ -57,7 +67,7 @@ func (s *Store) runAlone(c *conn, j *job) {
 		defer cancel()
 	}
 	for try := 1; ; try++ {
-		lost := s.attempt(ctx, c, []*job{j}, true)
+		lost := s.attempt(ctx, c, []*job{j}, try)
 		if lost == nil {
 			return
 		}
@@ -70,8 +80,8 @@ func (s *Store) runAlone(c *conn, j *job) {
 
 // attempt runs the jobs in one transaction on c and answers them, unless the
 // transaction is lost.
-func (s *Store) attempt(ctx context.Context, c *conn, jobs []*job, patient bool) *lostError {
-	w := &writing{s: s, ctx: ctx, c: c, patient: patient}
+func (s *Store) attempt(ctx context.Context, c *conn, jobs []*job, alone int) *lostError {
+	w := &writing{s: s, ctx: ctx, c: c, alone: alone}
 	if lost := w.begin(); lost != nil {
 		return lost
 	}
@@ -126,11 +136,11 @@ func (s *Store) attempt(ctx context.Context, c *conn, jobs []*job, patient bool)
 
 // writing is a write transaction on a connection.
 type writing struct {
-	s       *Store
-	ctx     context.Context
-	c       *conn
-	patient bool // waits long for rivals
-	open    bool // begun and neither committed nor rolled back
+	s     *Store
+	ctx   context.Context
+	c     *conn
+	alone int  // which try of a closure by itself; 0: not alone
+	open  bool // begun and neither committed nor rolled back
 }
 
 func (w *writing) lost(err error) *lostError {
@@ -160,8 +170,8 @@ func (w *writing) begin() *lostError {
 		return w.lost(err)
 	}
 	w.open = true
-	if w.patient && w.s.db.postgres {
-		if _, err := w.c.exec(w.ctx, aloneLockTimeout); err != nil {
+	if w.alone > 0 && w.s.db.postgres {
+		if _, err := w.c.exec(w.ctx, aloneLockTimeout(w.alone)); err != nil {
 			return w.lost(err)
 		}
 	}

@@ -3,7 +3,8 @@ package e2e_test
 import (
 	"context"
 	"fmt"
-	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -21,16 +22,18 @@ import (
 //	servers [pool=P] COUNT…  numbers of servers: total, busy, missing, coming, used or a
 //	                         phase, with =, <= or >= (ready=2 total<=6)
 //	agents COUNT             agent processes on this host (n=2)
+//	server NAME PHASE        the server has the phase
 //	session ID STATE         the session has the state
 //	safe                     every active session sits on a server that exists and is not being deleted
 //	event TYPE REGEXP        some event of the type has a message that matches
 //	same NAME                servers and live sessions are those that were remembered
-//	file REGEXP PATH         the file has text that matches
+//	says REGEXP PROG ARGS    the program ends well and its output matches
 var checks = map[string]func(ctx context.Context, ts *testscript.TestScript, c *client.Client, args []string) error{
 	"servers": checkServers,
 	"agents": func(_ context.Context, ts *testscript.TestScript, _ *client.Client, args []string) error {
 		return compare(args[0], map[string]int{"n": len(siteOf(ts).agents())})
 	},
+	"server":  checkServer,
 	"session": checkSession,
 	"safe":    checkSafe,
 	"event":   checkEvent,
@@ -44,16 +47,7 @@ var checks = map[string]func(ctx context.Context, ts *testscript.TestScript, c *
 		}
 		return nil
 	},
-	"file": func(_ context.Context, ts *testscript.TestScript, _ *client.Client, args []string) error {
-		text, err := os.ReadFile(ts.MkAbs(args[1]))
-		if err != nil {
-			return err
-		}
-		if ok, err := regexp.Match(args[0], text); err != nil || !ok {
-			return fmt.Errorf("nothing matches %q in:\n%s", args[0], text)
-		}
-		return nil
-	},
+	"says": checkSays,
 }
 
 func runCheck(ctx context.Context, ts *testscript.TestScript, args []string) error {
@@ -127,6 +121,34 @@ func compare(want string, counts map[string]int) error {
 		return nil
 	}
 	return fmt.Errorf("%s is %d, not %s%d", m[1], got, m[2], n)
+}
+
+func checkSays(ctx context.Context, ts *testscript.TestScript, _ *client.Client, args []string) error {
+	pattern, err := regexp.Compile(args[0])
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(siteOf(ts).bin, args[1]), args[2:]...)
+	cmd.Env = []string{"HEADROOM_URL=" + ts.Getenv("HEADROOM_URL"), "HEADROOM_TOKEN=" + ts.Getenv("HEADROOM_TOKEN")}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(args[1:], " "), err, out)
+	}
+	if !pattern.Match(out) {
+		return fmt.Errorf("%s says nothing like %q:\n%s", strings.Join(args[1:], " "), pattern, out)
+	}
+	return nil
+}
+
+func checkServer(ctx context.Context, _ *testscript.TestScript, c *client.Client, args []string) error {
+	s, err := c.Server(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	if string(s.Phase) != args[1] {
+		return fmt.Errorf("server %s is %s (%s), not %s", s.Name, s.Phase, s.Reason, args[1])
+	}
+	return nil
 }
 
 func checkSession(ctx context.Context, _ *testscript.TestScript, c *client.Client, args []string) error {

@@ -28,6 +28,7 @@ import (
 //	exit CODE PROG ARGS      run a program that must end with that exit code
 //	field VAR PATH           put a field of the JSON on stdout into a variable (.server, .items.0.name)
 //	killagent NAME           SIGKILL the agent process of a server
+//	killothers NAME          SIGKILL every agent process but that of a server
 //	post BYTES PATH          send a JSON text of that size; status line and answer are stdout
 //	endall                   end every live session
 //	newerdb NAME             mark the database of a controller as made by a newer version
@@ -44,6 +45,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"exit":       cmdExit,
 	"field":      cmdField,
 	"killagent":  cmdKillAgent,
+	"killothers": cmdKillOthers,
 	"post":       cmdPost,
 	"endall":     cmdEndAll,
 	"newerdb":    cmdNewerDB,
@@ -150,6 +152,20 @@ func cmdKillAgent(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("no agent process names %s or %s: %v", server.Name, server.ID, agents)
+}
+
+func cmdKillOthers(ts *testscript.TestScript, _ bool, args []string) {
+	need(ts, len(args) == 1, "killothers NAME")
+	killed := 0
+	for pid, line := range siteOf(ts).agents() {
+		if !strings.Contains(line, args[0]) {
+			ts.Check(syscall.Kill(pid, syscall.SIGKILL))
+			killed++
+		}
+	}
+	if killed == 0 {
+		ts.Fatalf("no agent runs beside that of %s", args[0])
+	}
 }
 
 func cmdEndAll(ts *testscript.TestScript, _ bool, args []string) {

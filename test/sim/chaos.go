@@ -73,9 +73,11 @@ func (w *World) fault(call sim.Call) sim.Fault {
 
 // Demand is how people behave.
 type Demand struct {
-	PerHour float64       // sessions that are asked for
-	Length  time.Duration // mean length of one
-	Most    int           // sessions that people hold at once
+	PerHour  float64       // sessions that are asked for
+	Length   time.Duration // mean length of one
+	Most     int           // sessions that people hold at once
+	Pools    []string      // where; default "p"
+	Operator func(*World)  // what the operator does now and then; nil: nothing
 }
 
 // Live lets people, faults and crashes happen for a length of history.
@@ -108,7 +110,14 @@ func (w *World) Live(d time.Duration, demand Demand, chaos Chaos) {
 		if stays = kept; len(stays) >= demand.Most {
 			continue
 		}
-		if id := w.Acquire("p", 1+w.rnd.Int64N(2), 1024); id != "" {
+		if demand.Operator != nil && w.rnd.IntN(12) == 0 {
+			demand.Operator(w)
+		}
+		pool := "p"
+		if n := len(demand.Pools); n > 0 {
+			pool = demand.Pools[w.rnd.IntN(n)]
+		}
+		if id := w.acquireAny(pool); id != "" {
 			length := time.Duration(w.rnd.ExpFloat64() * float64(demand.Length))
 			stays = append(stays, stay{id, w.clock.Now().Add(length)})
 		}

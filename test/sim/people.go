@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"fmt"
 	"maps"
+	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/service"
@@ -19,6 +21,70 @@ func (w *World) Acquire(pool string, cores int64, memoryMiB int64) string {
 		return ""
 	}
 	return v.ID
+}
+
+// acquireAny asks a pool for a session of some shape that it can hold.
+func (w *World) acquireAny(pool string) string {
+	w.t.Helper()
+	r := service.AcquireRequest{Pool: pool, User: fmt.Sprint("user", w.rnd.IntN(20))}
+	if w.poolType(pool) == fleet.PoolDockerAgent {
+		r.Cores, r.Memory = fleet.Cores(1+w.rnd.Int64N(2))*fleet.Core, 1024
+	}
+	if w.rnd.IntN(4) == 0 {
+		r.Zone = "north"
+	}
+	if w.rnd.IntN(3) == 0 {
+		r.TTL = fleet.Duration(time.Duration(1+w.rnd.IntN(60)) * time.Minute)
+	}
+	v, err := w.service.Acquire(w.t.Context(), Admin(), r)
+	if err != nil {
+		w.note("acquire in %s refused: %v", pool, err)
+		return ""
+	}
+	return v.ID
+}
+
+func (w *World) poolType(name string) (t fleet.PoolType) {
+	w.must(w.store.Read(w.t.Context(), func(tx *store.Tx) error {
+		o, err := tx.Object(fleet.KindPool, name)
+		if err != nil {
+			return err
+		}
+		spec, err := store.Spec[fleet.PoolSpec](o)
+		t = spec.Type
+		return err
+	}), "reading a pool")
+	return t
+}
+
+// Pick draws one of the choices.
+func Pick[T any](w *World, choices ...T) T { return choices[w.rnd.IntN(len(choices))] }
+
+// MeddleWithServer drains, deletes or retries a server as an operator might.
+func (w *World) MeddleWithServer() {
+	w.t.Helper()
+	var servers []*fleet.Server
+	w.must(w.store.Read(w.t.Context(), func(tx *store.Tx) (err error) {
+		servers, err = tx.Servers(store.ServerFilter{})
+		return err
+	}), "reading servers")
+	if len(servers) == 0 {
+		return
+	}
+	s := Pick(w, servers...)
+	ctx, admin := w.t.Context(), Admin()
+	var err error
+	switch w.rnd.IntN(4) {
+	case 0:
+		_, err = w.service.Drain(ctx, admin, s.Name, time.Duration(w.rnd.IntN(3600))*time.Second)
+	case 1:
+		_, err = w.service.DeleteServer(ctx, admin, s.Name, w.rnd.IntN(3) == 0)
+	case 2:
+		_, err = w.service.Retry(ctx, admin, s.Name)
+	case 3:
+		_, err = w.service.Undrain(ctx, admin, s.Name)
+	}
+	w.note("the operator meddles with %s: %v", s.Name, err)
 }
 
 // End ends a session.

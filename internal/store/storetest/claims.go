@@ -354,7 +354,10 @@ func testClaimRivals(t *testing.T, s *store.Store) {
 
 func testRelease(t *testing.T, s *store.Store) {
 	addServers(t, s, agent("a", res(4, 4, 1)))
-	write(t, s, func(tx *store.Tx) error { _, err := start(tx, "e", store.ClaimQuery{Pool: "p", Need: res(2, 2, 1), User: "u"}); return err })
+	write(t, s, func(tx *store.Tx) error {
+		_, err := start(tx, "e", store.ClaimQuery{Pool: "p", Need: res(2, 2, 1), User: "u"})
+		return err
+	})
 	write(t, s, func(tx *store.Tx) error {
 		v, err := finish(tx, "e")
 		if err != nil {

@@ -127,7 +127,10 @@ func testServerStale(t *testing.T, s *store.Store) {
 	// A claim is a change, too: who looked at the server before must look again.
 	var seen *fleet.Server
 	write(t, s, func(tx *store.Tx) (err error) { seen, err = tx.Server("a"); return err })
-	write(t, s, func(tx *store.Tx) error { _, err := start(tx, "e", store.ClaimQuery{Pool: "p", Need: res(1, 1, 0)}); return err })
+	write(t, s, func(tx *store.Tx) error {
+		_, err := start(tx, "e", store.ClaimQuery{Pool: "p", Need: res(1, 1, 0)})
+		return err
+	})
 	wantErr(t, "saving over a claim", s.Write(t.Context(), func(tx *store.Tx) error {
 		c := *seen
 		c.Phase = fleet.PhaseDeleting

@@ -1,0 +1,195 @@
+package service
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/auth"
+	"github.com/headroom-dev/headroom/internal/claim"
+	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/store"
+)
+
+// Report takes an agent's sign of life and answers its orders. It writes only
+// when something changed or when the stored sign of life is old.
+func (s *Service) Report(ctx context.Context, credential string, r fleet.AgentReport) (fleet.AgentOrders, error) {
+	var fields []fleet.FieldError
+	bad := func(path string, value any, format string, args ...any) {
+		fields = append(fields, fleet.FieldError{Path: path, Value: value, Message: fmt.Sprintf(format, args...)})
+	}
+	checkAddresses(r.Addresses, bad)
+	checkCapacity(r.Capacity, bad)
+	var (
+		server   *fleet.Server
+		config   fleet.AutoscaleConfigSpec
+		sessions []*fleet.Session
+		rotate   bool
+	)
+	now := s.now()
+	err := s.Store.Read(ctx, func(tx *store.Tx) error {
+		var err error
+		if server, err = agent(tx, credential); err != nil {
+			return err
+		}
+		if config, err = s.configOf(tx, server); err != nil {
+			return err
+		}
+		_, at, err := tx.AgentCredential(server.ID)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		rotate = !at.IsZero() && now.Sub(at) > rotateAfter
+		sessions, err = tx.Sessions(store.SessionFilter{ServerID: server.ID})
+		return err
+	})
+	if err == nil {
+		err = fleet.Invalid("agent report", fields)
+	}
+	if err != nil {
+		return fleet.AgentOrders{}, err
+	}
+	every := heartbeat(config)
+	if noteReport(server, config, r, now).write(server, every, now) {
+		if server, err = s.writeReport(ctx, credential, config, r); err != nil {
+			return fleet.AgentOrders{}, err
+		}
+	}
+	orders := fleet.AgentOrders{
+		Phase: server.Phase, Drain: server.Phase == fleet.PhaseDraining, RotateCredential: rotate,
+		Heartbeat: fleet.Duration(every), Sessions: []string{},
+	}
+	for _, one := range sessions {
+		orders.Sessions = append(orders.Sessions, one.ID)
+	}
+	return orders, nil
+}
+
+// news is what a report changes beside the sign of life.
+type news struct {
+	back     bool     // it was missing
+	capacity bool     // it offers something else
+	changed  []string // for the event
+}
+
+// write says whether a report is worth a write.
+func (n news) write(server *fleet.Server, every time.Duration, now time.Time) bool {
+	if len(n.changed) > 0 || server.LastSeenAt == nil {
+		return true
+	}
+	return now.Sub(*server.LastSeenAt) >= min(seenInterval, every*3)
+}
+
+// noteReport finds what a report changes, without changing the server.
+func noteReport(server *fleet.Server, config fleet.AutoscaleConfigSpec, r fleet.AgentReport, now time.Time) news {
+	after := *server
+	countCapacity(&after, config, r.Capacity)
+	var n news
+	if server.Missing {
+		n.back = true
+		n.changed = append(n.changed, "its agent is heard again")
+	}
+	if after.Capacity != server.Capacity {
+		n.capacity = true
+		n.changed = append(n.changed, fmt.Sprintf("capacity changed from %s to %s", server.Capacity, after.Capacity))
+	}
+	if len(r.Addresses) > 0 && !slices.Equal(r.Addresses, server.Addresses) {
+		n.changed = append(n.changed, "addresses changed to "+strings.Join(r.Addresses, ", "))
+	}
+	if r.Version != "" && r.Version != server.AgentVersion {
+		n.changed = append(n.changed, "agent version "+oneLine(r.Version, 64))
+	}
+	return n
+}
+
+func (s *Service) writeReport(ctx context.Context, credential string, config fleet.AutoscaleConfigSpec, r fleet.AgentReport) (*fleet.Server, error) {
+	var out *fleet.Server
+	err := s.Store.Write(ctx, func(tx *store.Tx) error {
+		now := s.now()
+		server, err := agent(tx, credential)
+		if err != nil {
+			return err
+		}
+		out = server
+		n := noteReport(server, config, r, now)
+		countCapacity(server, config, r.Capacity)
+		server.Missing, server.LastSeenAt = false, &now
+		if len(r.Addresses) > 0 {
+			server.Addresses = r.Addresses
+		}
+		server.AgentVersion = fleet.Or(r.Version, server.AgentVersion)
+		if err := tx.SaveServer(server); err != nil {
+			return fmt.Errorf("writing server %s: %w", server.Name, err)
+		}
+		if len(n.changed) == 0 {
+			return nil
+		}
+		emitServer(tx, server, fleet.EventServerUpdated, "agent/"+server.Name, strings.Join(n.changed, "; "), map[string]any{"phase": string(server.Phase)})
+		if n.back || n.capacity {
+			_, err = claim.AssignQueued(tx, server.Pool, now)
+		}
+		return err
+	})
+	return out, err
+}
+
+// Rotate replaces an agent's credential. The old one stays valid until the new
+// one has been used, so that a lost answer locks nobody out.
+func (s *Service) Rotate(ctx context.Context, credential, next string) error {
+	if n := len(next); n < minCredential || n > maxCredential || next == credential {
+		return fleet.Invalid("credential", []fleet.FieldError{{Path: "credential", Message: fmt.Sprintf("must be a new one of %d to %d characters", minCredential, maxCredential)}})
+	}
+	return s.Store.Write(ctx, func(tx *store.Tx) error {
+		server, err := agent(tx, credential)
+		if err != nil {
+			return err
+		}
+		known, _, err := tx.AgentCredential(server.ID)
+		if err != nil {
+			return fmt.Errorf("reading the agent credential of server %s: %w", server.Name, err)
+		}
+		hash := auth.Hash(next)
+		if subtle.ConstantTimeCompare([]byte(known), []byte(hash)) == 1 {
+			return nil // the repetition of a call whose answer was lost
+		}
+		return newCredential(tx, server, hash, s.now())
+	})
+}
+
+// AgentLog keeps lines that an agent hands over. Streams other than the known
+// ones count as that of the agent.
+func (s *Service) AgentLog(ctx context.Context, credential string, lines []store.LogLine) error {
+	size := 0
+	for i := range lines {
+		size += len(lines[i].Text)
+	}
+	if size > maxLogBytes {
+		return fleet.Errorf(fleet.CodeTooLarge, "the lines hold %d bytes: send at most %d at once", size, maxLogBytes)
+	}
+	return s.Store.Write(ctx, func(tx *store.Tx) error {
+		server, err := agent(tx, credential)
+		if err != nil {
+			return err
+		}
+		return tx.AppendServerLog(server.ID, tidyLog(lines, "agent", s.now()))
+	})
+}
+
+func tidyLog(lines []store.LogLine, stream string, now time.Time) []store.LogLine {
+	out := make([]store.LogLine, 0, len(lines))
+	for _, l := range lines {
+		if l.At.IsZero() || l.At.After(now.Add(time.Hour)) {
+			l.At = now
+		}
+		if !slices.Contains([]string{"agent", "script", "console", "status"}, l.Stream) {
+			l.Stream = stream
+		}
+		l.Text = strings.ToValidUTF8(strings.ReplaceAll(l.Text, "\x00", ""), "?")
+		out = append(out, l)
+	}
+	return out
+}
