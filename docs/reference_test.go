@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/headroom-dev/headroom/internal/api"
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/provider/all"
 	"github.com/headroom-dev/headroom/internal/settings"
@@ -82,6 +83,15 @@ func TestProviders(t *testing.T) {
 		}
 		fresh(t, page, before+begin+settings.Markdown("Settings", k.NewSettings())+end+after)
 	}
+}
+
+func TestOpenAPI(t *testing.T) {
+	t.Parallel()
+	document, err := api.OpenAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh(t, "reference/openapi.json", string(document))
 }
 
 // TestCommands compares the pages of the commands with what the binary says.

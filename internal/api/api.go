@@ -59,9 +59,10 @@ type api struct {
 
 // New makes the handler of everything that the controller serves over HTTP.
 //
-// Answers are held back for up to service.MaxWait and the event stream has no
-// end, so the server needs ReadHeaderTimeout and no ReadTimeout; a WriteTimeout
-// must be above service.MaxWait. Closing the service ends streams and waits.
+// Answers are held back for up to service.MaxWait, so a WriteTimeout of the
+// server must be above that; the event stream sets deadlines of its own. Bodies
+// have BodyTimeout; headers need a ReadHeaderTimeout of the server. Closing the
+// service ends streams and waits.
 func New(d Deps) http.Handler {
 	a := build(d)
 	if d.Metrics != nil {

@@ -95,6 +95,10 @@ func TestSecretsAreNeverEchoed(t *testing.T) {
 	a := w.call("POST", "/api/set_server_status?token="+w.d.Checkin("s1"), `{"status":"starting"}`)
 	w.want(http.StatusOK, a)
 	w.call("POST", "/api/v1/agent/register", `{"token":"`+w.d.Registration("s1")+`","credential":"short","capacity":{"cores":1,"memory_mib":1,"gpus":0}}`)
+	long := strings.Repeat("x", 600)
+	if a := w.call("POST", "/api/set_server_status?token="+long, `{"status":"starting"}`); a.status != http.StatusUnprocessableEntity || strings.Contains(a.body, long) {
+		t.Errorf("a token that is too long is answered by %d %s", a.status, a.body)
+	}
 	log := w.log.String()
 	for _, secretText := range []string{secretText, w.d.Checkin("s1"), w.d.Registration("s1"), w.admin} {
 		if strings.Contains(log, secretText) {
@@ -113,13 +117,29 @@ func TestTooLarge(t *testing.T) {
 	w.wantProblem(w.call("POST", "/api/v1/apply", big), http.StatusUnprocessableEntity, fleet.CodeInvalid, "no document") // within its own limit
 	w.wantProblem(w.call("POST", "/api/v1/sessions", big), http.StatusRequestEntityTooLarge, fleet.CodeTooLarge, "1MiB")
 	w.wantProblem(w.call("POST", "/api/v1/apply", strings.Repeat(big, 5)), http.StatusRequestEntityTooLarge, fleet.CodeTooLarge, "8MiB")
+	// What announces too much is refused before it is sent.
+	r, wr := io.Pipe()
+	defer wr.Close()
+	announced, err := http.NewRequestWithContext(t.Context(), "POST", w.url+"/api/v1/sessions", r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	announced.ContentLength = 100 << 20
+	resp, err := http.DefaultClient.Do(announced)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("100 MiB announced: %s", resp.Status)
+	}
 	// Without a Content-Length the body is read up to the limit.
 	req, err := http.NewRequestWithContext(t.Context(), "POST", w.url+"/api/v1/sessions", io.MultiReader(strings.NewReader(big), strings.NewReader(big)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+w.admin)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err = http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +306,6 @@ func TestPages(t *testing.T) {
 		"/openapi.json":              {`"openapi"`, "3.1.0", "create_session"},
 		"/healthz":                   {"ok"},
 		"/readyz":                    {"ready"},
-		"/metrics":                   {"headroom_http_request_duration_seconds"},
 	} {
 		a := w.want(http.StatusOK, w.call("GET", path, "", "Authorization", "", "Accept-Encoding", "identity"))
 		for _, word := range words {
@@ -304,6 +323,9 @@ func TestPages(t *testing.T) {
 	w.want(http.StatusMovedPermanently, w.call("GET", "/docs", ""))
 	w.wantProblem(w.call("GET", "/metrics", "", "Authorization", "", "X-Forwarded-For", "10.0.0.1"), http.StatusUnauthorized, fleet.CodeUnauthenticated)
 	w.want(http.StatusOK, w.call("GET", "/metrics", "", "X-Forwarded-For", "10.0.0.1"))
+	if a := w.want(http.StatusOK, w.call("GET", "/metrics", "", "Authorization", "")); !strings.Contains(a.body, `headroom_http_request_duration_seconds_count{method="GET",route="/healthz",status="200"} 1`) {
+		t.Errorf("metrics %s", a.body)
+	}
 	if err := w.st.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,6 @@ type contextKey int
 
 const (
 	requestKey    contextKey = iota // *request
-	controllerKey                   // *http.ResponseController
 	principalKey                    // auth.Principal
 	credentialKey                   // string: of an agent
 )
@@ -71,9 +70,7 @@ func (a *api) middleware(next http.Handler) http.Handler {
 		start := a.Clock.Now()
 		req := &request{id: goodID(r.Header.Get("X-Request-Id"))}
 		rec := &recorder{ResponseWriter: w}
-		ctx := context.WithValue(r.Context(), requestKey, req)
-		ctx = context.WithValue(ctx, controllerKey, http.NewResponseController(rec))
-		r = r.WithContext(ctx)
+		r = r.WithContext(context.WithValue(r.Context(), requestKey, req))
 		headers(rec.Header(), req.id, r.URL.Path)
 		defer a.finish(rec, r, req, start)
 		if limit := bodyLimit(r.URL.Path); r.ContentLength > limit {

@@ -51,6 +51,11 @@ func TestOpenAPIDocument(t *testing.T) {
 			t.Errorf("no schema %s", name)
 		}
 	}
+	for ref := range strings.SplitSeq(string(raw), `"#/components/schemas/`) {
+		if name, _, _ := strings.Cut(ref, `"`); !strings.HasPrefix(ref, "{") && doc.Components.Schemas[name] == nil {
+			t.Errorf("a reference to schema %q, which is not there", name)
+		}
+	}
 	if doc.Components.Schemas["ErrorModel"] != nil {
 		t.Error("errors are documented as those of the framework")
 	}

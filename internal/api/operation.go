@@ -54,10 +54,6 @@ func register[I, O any](a *api, r route, handle func(context.Context, *I) (*O, e
 		o.RequestBody = &huma.RequestBody{Required: !r.bodyOptional, Content: jsonContent(schemas, r.body)}
 	}
 	huma.Register(a.huma, o, func(ctx context.Context, in *I) (*O, error) {
-		// The deadline for the body would otherwise end a long wait too.
-		if c, ok := ctx.Value(controllerKey).(*http.ResponseController); ok {
-			_ = c.SetReadDeadline(time.Time{})
-		}
 		out, err := handle(ctx, in)
 		if err != nil {
 			return nil, a.problem(ctx, err)

@@ -69,6 +69,8 @@ type Controller struct {
 	mu       sync.Mutex
 	decided  map[string]string     // pool → last decision written, without times
 	listSoon func(provider string) // asks for a listing before it is due
+
+	listFailures map[string]int // provider → failed listings in a row
 }
 
 // New makes a controller; Run makes it work.
@@ -84,7 +86,7 @@ func New(d Deps) *Controller {
 	}
 	return &Controller{
 		Deps: d, clouds: newClouds(d), decided: map[string]string{},
-		listSoon: func(string) {},
+		listSoon: func(string) {}, listFailures: map[string]int{},
 	}
 }
 

@@ -37,12 +37,16 @@ func (c *Controller) RefreshProvider(ctx context.Context, name string) (Refreshe
 		}
 	}
 	out := Refreshed{Next: realms[0].rest()}
+	var trouble error // of the first realm that has any
 	for _, r := range realms {
-		step, changing, err := c.refreshRealm(ctx, r, servers)
+		step, changing, listErr, err := c.refreshRealm(ctx, r, servers)
 		if err != nil {
-			out.Next = min(max(provider.Backoff(provider.ClassOf(err), 1), provider.RetryAfter(err), r.busy()), r.rest())
-			if err := c.noteListing(ctx, name, err); err != nil {
-				return out, err
+			return out, err
+		}
+		if listErr != nil {
+			out.Next = min(max(provider.Backoff(provider.ClassOf(listErr), 1), provider.RetryAfter(listErr), r.busy()), r.rest())
+			if trouble == nil {
+				trouble = listErr
 			}
 			continue
 		}
@@ -51,7 +55,29 @@ func (c *Controller) RefreshProvider(ctx context.Context, name string) (Refreshe
 			out.Next = min(out.Next, r.busy())
 		}
 	}
-	return out, nil
+	if c.passing(name, trouble) {
+		return out, nil
+	}
+	return out, c.noteListing(ctx, name, trouble)
+}
+
+// listTolerance is how many listings in a row may fail before an operator is
+// told, when the next one may well succeed.
+const listTolerance = 3
+
+// passing counts failed listings and says whether one more is not worth
+// telling yet.
+func (c *Controller) passing(name string, trouble error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if trouble == nil {
+		delete(c.listFailures, name)
+		return false
+	}
+	c.listFailures[name]++
+	class := provider.ClassOf(trouble)
+	c.Metrics.listFailed(name, class)
+	return !class.TripsCircuit() && c.listFailures[name] < listTolerance
 }
 
 // serversOf reads the servers of a provider that may exist, and the revisions
@@ -80,14 +106,12 @@ func (c *Controller) serversOf(ctx context.Context, name string) (servers []*fle
 }
 
 // refreshRealm lists one realm. changing says that machines are on their way
-// up or down, so that the next listing is wanted soon.
-func (c *Controller) refreshRealm(ctx context.Context, r *realm, servers []*fleet.Server) (step []string, changing bool, err error) {
-	l, err := r.client.List(ctx)
-	if err != nil {
-		return nil, false, err
-	}
-	if err := c.noteListing(ctx, r.provider, nil); err != nil {
-		return nil, false, err
+// up or down, so that the next listing is wanted soon; listErr is the cloud's
+// trouble, err that of the database.
+func (c *Controller) refreshRealm(ctx context.Context, r *realm, servers []*fleet.Server) (step []string, changing bool, listErr, err error) {
+	l, listErr := r.client.List(ctx)
+	if listErr != nil {
+		return nil, false, listErr, nil
 	}
 	for _, s := range servers {
 		own, err := c.clouds.get(ctx, s.VMProvider, s.ProviderRevision)
@@ -96,14 +120,14 @@ func (c *Controller) refreshRealm(ctx context.Context, r *realm, servers []*flee
 		}
 		news, err := c.compare(ctx, r, l, s)
 		if err != nil {
-			return nil, false, err
+			return nil, false, nil, err
 		}
 		if news {
 			step = append(step, s.ID)
 		}
 		changing = changing || (s.Phase != fleet.PhaseReady && s.Phase != fleet.PhaseDraining) || s.Unseen > 0
 	}
-	return step, changing, c.sweep(ctx, r, l)
+	return step, changing, nil, c.sweep(ctx, r, l)
 }
 
 // compare keeps count of complete listings that do not show a server, and says
@@ -150,7 +174,6 @@ func (c *Controller) noteListing(ctx context.Context, name string, cause error) 
 	text := ""
 	if cause != nil {
 		text = safe(cause)
-		c.Metrics.listFailed(name, provider.ClassOf(cause))
 	}
 	err := c.write(ctx, func(tx *store.Tx) error {
 		state, err := tx.ProviderState(name)

@@ -51,6 +51,12 @@ func (c *Controller) ReconcilePool(ctx context.Context, pool string) (time.Time,
 // serve gives waiting sessions the capacity that is there and makes staged
 // sessions from what is left. It says whether it changed anything.
 func (c *Controller) serve(ctx context.Context, in plan.Input) (bool, error) {
+	if in.Excess > 0 {
+		if err := c.trimStaged(ctx, in.Pool); err != nil {
+			return false, err
+		}
+		return true, nil
+	}
 	open := false
 	for _, s := range in.Servers {
 		open = open || (s.Open() && !s.Free().IsZero())
@@ -77,6 +83,44 @@ func (c *Controller) serve(ctx context.Context, in plan.Input) (bool, error) {
 		changed = changed || made
 	}
 	return changed, nil
+}
+
+// trimStaged ends staged sessions that no staging wishes for any more, the
+// youngest first.
+func (c *Controller) trimStaged(ctx context.Context, pool string) error {
+	err := c.write(ctx, func(tx *store.Tx) error {
+		objects, err := tx.Objects(fleet.KindStaging)
+		if err != nil {
+			return err
+		}
+		wished := map[string]int64{}
+		for _, o := range objects {
+			spec, err := store.Spec[fleet.StagingSpec](o)
+			if err != nil {
+				return err
+			}
+			if spec.Pool == pool {
+				wished[o.Name] = spec.Count
+			}
+		}
+		staged, err := tx.Sessions(store.SessionFilter{Pool: pool, States: []fleet.SessionState{fleet.SessionStaged}})
+		if err != nil {
+			return err
+		}
+		for _, s := range staged { // oldest first
+			if wished[s.Staging]--; wished[s.Staging] >= 0 {
+				continue
+			}
+			if _, err := claim.End(tx, s, "staging "+s.Staging+" no longer wishes for it", Actor, c.now()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("ending staged sessions of pool %s: %w", pool, err)
+	}
+	return nil
 }
 
 func (c *Controller) stage(ctx context.Context, in plan.Input, st plan.Staging) (made bool, err error) {

@@ -193,12 +193,19 @@ func (c *Controller) removeOrphan(ctx context.Context, r *realm, o orphan) error
 	switch err := r.client.Delete(ctx, o.inst.ID, o.inst.Tags.Server); {
 	case err == nil, provider.ClassOf(err) == provider.NotFound:
 	default:
-		return c.noteListing(ctx, r.provider, err)
+		c.sweepTrouble(ctx, r, o.inst.ID, err)
+		return nil
 	}
 	return c.write(ctx, func(tx *store.Tx) error {
 		c.emitProvider(tx, r.provider, fleet.EventOrphanRemoved, fmt.Sprintf("machine %s (%s) was deleted: no server explains it", o.inst.Name, o.inst.ID))
 		return nil
 	})
+}
+
+// sweepTrouble reports what a sweep could not do; the next one tries again.
+func (c *Controller) sweepTrouble(ctx context.Context, r *realm, object string, err error) {
+	c.Metrics.failed(r.provider, "sweep", provider.ClassOf(err))
+	c.Log.WarnContext(ctx, "a sweep could not do its work, the next one tries again", "vm_provider", r.provider, "object", object, "error", err)
 }
 
 func (c *Controller) reportsOnly(ctx context.Context, name string) (report bool, err error) {
@@ -270,7 +277,8 @@ func (c *Controller) sweepRemnants(ctx context.Context, r *realm) error {
 		return nil
 	}
 	if err != nil {
-		return c.noteListing(ctx, r.provider, err)
+		c.sweepTrouble(ctx, r, "remnants", err)
+		return nil
 	}
 	report, err := c.reportsOnly(ctx, r.provider)
 	if err != nil {
@@ -285,9 +293,7 @@ func (c *Controller) sweepRemnants(ctx context.Context, r *realm) error {
 			continue
 		}
 		if err := r.client.DeleteRemnant(ctx, rem); err != nil && provider.ClassOf(err) != provider.NotFound {
-			if err := c.noteListing(ctx, r.provider, err); err != nil {
-				return err
-			}
+			c.sweepTrouble(ctx, r, rem.ID, err)
 			continue
 		}
 		err = c.write(ctx, func(tx *store.Tx) error {

@@ -19,6 +19,7 @@ type Input struct {
 	Servers   []*fleet.Server // of the pool, without those that are gone
 	Queued    []Demand        // first come first
 	Stagings  []Staging
+	Excess    int64               // staged sessions that no staging wishes for any more
 	Providers map[string]Provider // every provider that a config names
 }
 

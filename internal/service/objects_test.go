@@ -296,6 +296,7 @@ func TestDeleteRefused(t *testing.T) {
 	w.server("s1")
 	w.server("s2", inPhase(fleet.PhaseBooting))
 	wantCode(t, del(fleet.KindAutoscaleConfig, "desk-here", false), fleet.CodeInUse, "2 machines depend on it")
+	wantCode(t, del(fleet.KindVMProvider, "cloud1", true), fleet.CodeInUse, "refer to it")
 	if s := w.get("s1"); s.Phase != fleet.PhaseReady {
 		t.Errorf("a refused deletion drained s1: %s", s.Phase)
 	}

@@ -74,6 +74,9 @@ func TestLargerMachinesAreNoticedAtOnce(t *testing.T) {
 	big := one(func(r *service.AcquireRequest) { r.Cores = 8 * fleet.Core })
 	_, err := w.Acquire(w.ctx, ann, big)
 	wantCode(t, err, fleet.CodeInvalid, "the largest offers 2")
+	w.take(ann) // what is remembered of the shapes now never refuses by itself, nor lets pass
+	_, err = w.Acquire(w.ctx, ann, big)
+	wantCode(t, err, fleet.CodeInvalid, "the largest offers 2")
 	w.server("s2", func(s *fleet.Server) { s.Capacity.Cores = 8 * fleet.Core })
 	if s, err := w.Acquire(w.ctx, ann, big); err != nil || s.Server != "hr-s2" {
 		t.Errorf("session %+v, error %v", s, err)

@@ -46,14 +46,17 @@ var (
 	bob      = auth.Principal{TokenID: "t-bob", Name: "bob", Role: fleet.RoleSession}
 )
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldOn(t, "sqlite://:memory:", t.TempDir()) }
+
+// newWorldOn is one node on the database with the key in the directory.
+func newWorldOn(t *testing.T, url, dir string) *world {
 	t.Helper()
 	c := clocktesting.NewFakeClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-	st, err := store.Open(t.Context(), store.Options{URL: "sqlite://:memory:", Clock: c})
+	st, err := store.Open(t.Context(), store.Options{URL: url, Clock: c})
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := secret.OpenKeeper(t.Context(), "file://"+filepath.Join(t.TempDir(), "secret.key"))
+	k, err := secret.OpenKeeper(t.Context(), "file://"+filepath.Join(dir, "secret.key"))
 	if err != nil {
 		t.Fatal(err)
 	}

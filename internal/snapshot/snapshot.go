@@ -244,6 +244,11 @@ func loadStagings(tx *store.Tx, in *plan.Input) error {
 	if err != nil {
 		return fmt.Errorf("reading stagings: %w", err)
 	}
+	all, err := tx.CountSessions(store.SessionFilter{Pool: in.Pool, States: []fleet.SessionState{fleet.SessionStaged}})
+	if err != nil {
+		return fmt.Errorf("counting staged sessions of pool %s: %w", in.Pool, err)
+	}
+	in.Excess = all[fleet.SessionStaged]
 	for _, o := range objects {
 		spec, err := store.Spec[fleet.StagingSpec](o)
 		if err != nil {
@@ -256,6 +261,7 @@ func loadStagings(tx *store.Tx, in *plan.Input) error {
 		if err != nil {
 			return fmt.Errorf("counting sessions of staging %s: %w", o.Name, err)
 		}
+		in.Excess -= min(have[fleet.SessionStaged], spec.Count)
 		need := spec.Shape.Resources()
 		if in.Spec.Type == fleet.PoolServer {
 			need = fleet.Resources{Places: 1}

@@ -6,6 +6,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // backend is a kind of database. Everything in which SQLite and PostgreSQL
@@ -153,7 +155,7 @@ func (c *conn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	if st := c.stmts[query]; st != nil {
 		return st, nil
 	}
-	st, err := c.sc.PrepareContext(ctx, query)
+	st, err := c.sc.PrepareContext(ctx, plainMarks(query))
 	if err != nil {
 		return nil, err
 	}
@@ -167,4 +169,24 @@ func (c *conn) check(err error, postgres bool) (lost bool) {
 		c.broken = true
 	}
 	return c.broken
+}
+
+// plainMarks writes ? for $1, $2 … when each occurs once and in order. SQLite
+// looks up $1 by its name, at a cost that grows with the square of their
+// number; a ? has none.
+func plainMarks(query string) string {
+	var b strings.Builder
+	for n, rest := 1, query; ; n++ {
+		before, after, found := strings.Cut(rest, "$")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		number := after[:len(after)-len(strings.TrimLeft(after, "0123456789"))]
+		if number != strconv.Itoa(n) {
+			return query
+		}
+		b.WriteByte('?')
+		rest = after[len(number):]
+	}
 }

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -35,6 +36,29 @@ func BenchmarkAcquire(b *testing.B) {
 				report(b, acquire(b, s, 16))
 			})
 		}
+	}
+}
+
+// BenchmarkRefuse measures a claim in a pool that has cores and no memory.
+func BenchmarkRefuse(b *testing.B) {
+	for _, servers := range []int{100, 10_000} {
+		b.Run(fmt.Sprintf("sqlite/servers=%d", servers), func(b *testing.B) {
+			s, err := store.Open(b.Context(), store.Options{URL: "sqlite://" + filepath.Join(b.TempDir(), "headroom.db")})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close() //nolint:errcheck // the benchmark is over
+			addOpenServers(b, s, servers, 8)
+			for b.Loop() {
+				err := s.Write(b.Context(), func(tx *store.Tx) error {
+					_, err := tx.Claim(store.ClaimQuery{Pool: "p", Need: fleet.Resources{Cores: 1000, MemoryMiB: 1 << 40}, User: "u"})
+					return err
+				})
+				if !errors.Is(err, store.ErrNotFound) {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

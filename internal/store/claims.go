@@ -283,7 +283,7 @@ func (tx *Tx) usersOn(serverID string) (n int64, err error) {
 		return 0, err
 	}
 	_, err = tx.get(`SELECT COUNT(DISTINCT CASE WHEN user_name <> '' THEN user_name END) + COUNT(CASE WHEN user_name = '' THEN 1 END)
-		FROM sessions WHERE server_id = $1 AND holds`, []any{serverID}, &n)
+		FROM sessions WHERE server_id = $1 AND live AND holds`, []any{serverID}, &n)
 	return n, err
 }
 

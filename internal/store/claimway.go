@@ -49,7 +49,7 @@ func claimWayOf(q ClaimQuery) *claimWay {
 }
 
 // knownHere says whether user $2 has a session on server s.
-const knownHere = "EXISTS (SELECT 1 FROM sessions AS e WHERE e.holds AND e.server_id = s.id AND e.user_name = $2 AND e.user_name <> '')"
+const knownHere = "EXISTS (SELECT 1 FROM sessions AS e WHERE e.live AND e.holds AND e.server_id = s.id AND e.user_name = $2 AND e.user_name <> '')"
 
 func newClaimWay(places, spread bool) *claimWay {
 	w := &claimWay{places: places, spread: spread, columns: []string{"free_gpus", "free_cores", "free_memory"}}

@@ -58,6 +58,8 @@ func TestClaimPlans(t *testing.T) {
 				sessionQuery + " WHERE e.pool = 'p' AND e.state = 'queued' ORDER BY e.queue_order, e.id LIMIT 10",
 				sessionQuery + " WHERE e.due_at IS NOT NULL AND e.due_at <= 5 ORDER BY e.due_at, e.id LIMIT 10",
 				sessionQuery + " WHERE e.owner = 'o' AND e.idempotency_key = 'k' AND e.idempotency_key <> ''",
+				sessionQuery + " WHERE e.server_id = 'x' AND e.live",
+				"SELECT COUNT(*) FROM sessions AS e WHERE e.pool = 'p' AND e.staging = 'st' AND e.state = 'staged' AND e.live",
 				"SELECT seq FROM events WHERE pool = 'p' AND seq > 5 ORDER BY seq LIMIT 10",
 				"SELECT seq FROM events WHERE kind = 'Server' AND name = 'x' AND seq < 99 ORDER BY seq DESC LIMIT 10",
 			} {

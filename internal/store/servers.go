@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
@@ -52,7 +53,7 @@ func decodeAddresses(text string) ([]string, error) {
 	return list, nil
 }
 
-// normalise makes s what a later read will return.
+// normaliseServer makes s what a later read will return.
 func normaliseServer(s *fleet.Server) {
 	if s.Addresses == nil {
 		s.Addresses = []string{}
@@ -200,14 +201,10 @@ func (f ServerFilter) condition() *condition {
 	c.equal("zone", f.Zone)
 	c.equal("autoscale_config", f.AutoscaleConfig)
 	c.equal("vm_provider", f.VMProvider)
-	gone := f.IncludeGone
 	if len(f.Phases) > 0 {
 		oneOf(&c, "phase", f.Phases)
-		for _, p := range f.Phases {
-			gone = gone || p == fleet.PhaseGone
-		}
 	}
-	if !gone {
+	if !f.IncludeGone && !slices.Contains(f.Phases, fleet.PhaseGone) {
 		c.add("live")
 	}
 	return &c

@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
@@ -76,9 +77,9 @@ func (tx *Tx) InsertSession(s *fleet.Session) error {
 		rows, err = tx.exec(`INSERT INTO sessions (id, pool, zone, user_name, prior_user, state, reason,
 			need_cores, need_memory, need_gpus, need_places, staging, server_id, ttl, created_at, queue_order,
 			assigned_at, expires_at, wait_until, ended_at, owner, idempotency_key, version, live, holds, due_at)
-			VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
 			ON CONFLICT DO NOTHING`,
-			n.ID, n.Pool, n.Zone, n.User, string(n.State), n.Reason,
+			n.ID, n.Pool, n.Zone, n.User, n.User, string(n.State), n.Reason,
 			int64(n.Need.Cores), n.Need.MemoryMiB, n.Need.GPUs, n.Need.Places, n.Staging, n.ServerID, int64(n.TTL), n.CreatedAt.UnixMicro(), n.QueueOrder,
 			micros(n.AssignedAt), micros(n.ExpiresAt), micros(n.WaitUntil), micros(n.EndedAt), n.Owner, n.IdempotencyKey, n.Version,
 			n.Live(), n.State.HoldsCapacity(), dueAt(&n))
@@ -184,21 +185,25 @@ func (f SessionFilter) condition() *condition {
 	c.equal("e.server_id", f.ServerID)
 	c.equal("e.owner", f.Owner)
 	c.equal("e.staging", f.Staging)
-	ended, holds := f.IncludeEnded, len(f.States) > 0
-	if len(f.States) > 0 {
+	switch {
+	case len(f.States) == 1 && knownState(f.States[0]):
+		// Spelled out, so that the indexes of a single state can serve.
+		c.add("e.state = '" + string(f.States[0]) + "'")
+	case len(f.States) > 0:
 		oneOf(&c, "e.state", f.States)
-		for _, s := range f.States {
-			ended = ended || s == fleet.SessionEnded
-			holds = holds && s.HoldsCapacity()
-		}
 	}
-	if !ended {
+	if !f.IncludeEnded && !slices.Contains(f.States, fleet.SessionEnded) {
 		c.add("e.live")
 	}
-	if holds { // lets the indexes of sessions that hold capacity serve
-		c.add("e.holds")
-	}
 	return &c
+}
+
+func knownState(s fleet.SessionState) bool {
+	switch s {
+	case fleet.SessionQueued, fleet.SessionStaged, fleet.SessionActive, fleet.SessionEnded:
+		return true
+	}
+	return false
 }
 
 // Sessions lists sessions by the time of their creation.

@@ -17,6 +17,6 @@ func cmdNewerDB(ts *testscript.TestScript, _ bool, args []string) {
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(c.dir, "headroom.db"))
 	ts.Check(err)
 	defer db.Close()
-	_, err = db.Exec("INSERT INTO goose_db_version (version_id, is_applied, tstamp) VALUES (99999, 1, CURRENT_TIMESTAMP)")
+	_, err = db.Exec("INSERT INTO schema_versions (version_id, is_applied, tstamp) VALUES (99999, 1, CURRENT_TIMESTAMP)")
 	ts.Check(err)
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
@@ -145,6 +146,14 @@ func (w *World) WantNothingLeft(manifest string, within time.Duration) {
 	w.t.Helper()
 	w.Apply(manifest)
 	w.Run(within)
+	w.must(w.store.Read(w.t.Context(), func(tx *store.Tx) error {
+		servers, err := tx.Servers(store.ServerFilter{})
+		for _, s := range servers {
+			state, _ := tx.AutoscaleState(s.AutoscaleConfig)
+			w.note("server %s of %s is %s since %s with %d sessions: %s (%s)", s.Name, s.AutoscaleConfig, s.Phase, s.PhaseSince.Sub(Begin), s.Sessions, s.Reason, state.Decision)
+		}
+		return err
+	}), "reading servers")
 	for _, m := range w.cloud.Instances() {
 		w.Fail("machine %s of server %s is left", m.ID, m.Tags.Server)
 	}
@@ -162,6 +171,8 @@ func (w *World) WantNothingLeft(manifest string, within time.Duration) {
 	}), "reading servers")
 }
 
+var reasonID = regexp.MustCompile(`id\d+`)
+
 // Summary says what happened, so that a history in which nothing did is
 // noticed.
 func (w *World) Summary() string {
@@ -169,9 +180,9 @@ func (w *World) Summary() string {
 	w.must(w.store.Read(w.t.Context(), func(tx *store.Tx) error {
 		list, err := tx.Sessions(store.SessionFilter{IncludeEnded: true})
 		for _, s := range list {
-			ended[s.Reason]++
+			ended[reasonID.ReplaceAllString(s.Reason, "…")]++
 		}
 		return err
 	}), "reading sessions")
-	return fmt.Sprintf("%d events, %d creates, %d deletes, %d crashes, %d orphans, sessions: %v", w.checks.lastSeq, w.checks.creates, w.checks.deletes, w.crashes, w.checks.orphans, ended)
+	return fmt.Sprintf("%d events, %d creates, %d deletes, %d crashes, %d orphans, sessions: %v, events: %v", w.checks.lastSeq, w.checks.creates, w.checks.deletes, w.crashes, w.checks.orphans, ended, w.checks.types)
 }

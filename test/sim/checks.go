@@ -14,16 +14,16 @@ type checks struct {
 	w       *World
 	phase   map[string]fleet.Phase // by server id, as the events tell
 	lastSeq int64
-	lost    map[string]bool // servers whose machine the cloud had given up
-	creates int64           // calls that reached the cloud
+	creates int64 // calls that reached the cloud
 	deletes int64
 	seen    int64 // number of the last event that a full check has covered
 	runs    int64
 	orphans int64 // removed
+	types   map[fleet.EventType]int
 }
 
 func newChecks(w *World) *checks {
-	return &checks{w: w, phase: map[string]fleet.Phase{}, lost: map[string]bool{}}
+	return &checks{w: w, phase: map[string]fleet.Phase{}, types: map[fleet.EventType]int{}}
 }
 
 // event checks that the history that the operator can read has no gap: the
@@ -33,6 +33,7 @@ func (c *checks) event(e fleet.Event) {
 		c.w.Fail("event %d comes after event %d", e.Seq, c.lastSeq)
 	}
 	c.lastSeq = e.Seq
+	c.types[e.Type]++
 	if e.Type == fleet.EventOrphanRemoved {
 		c.orphans++
 	}

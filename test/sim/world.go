@@ -192,7 +192,9 @@ func (w *World) wakeAll() {
 				return err
 			}
 			for _, o := range objects {
-				w.schedule(task{what, o.Name}, 0)
+				if _, ok := w.due[task{what, o.Name}]; !ok || what == taskPool {
+					w.schedule(task{what, o.Name}, 0)
+				}
 				if what == taskProvider {
 					if _, ok := w.due[task{taskRemnants, o.Name}]; !ok {
 						w.schedule(task{taskRemnants, o.Name}, 10*time.Minute)

@@ -158,7 +158,7 @@ CREATE TABLE sessions (
 CREATE UNIQUE INDEX sessions_key ON sessions (owner, idempotency_key) WHERE idempotency_key <> '';
 CREATE INDEX sessions_created ON sessions (created_at, id);
 CREATE INDEX sessions_pool ON sessions (pool, created_at, id) WHERE live;
-CREATE INDEX sessions_server ON sessions (server_id, user_name) WHERE holds;
+CREATE INDEX sessions_server ON sessions (server_id, user_name) WHERE live;
 CREATE INDEX sessions_user ON sessions (user_name, pool, server_id) WHERE holds AND need_places > 0;
 CREATE INDEX sessions_queue ON sessions (pool, queue_order, id) WHERE state = 'queued';
 CREATE INDEX sessions_staged ON sessions (pool, need_cores, need_memory, need_gpus, need_places, created_at, id) WHERE state = 'staged';

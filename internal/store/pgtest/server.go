@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,19 +32,30 @@ type Server struct {
 }
 
 // watch runs the server as long as its standard input stays open, which is as
-// long as the test binary lives. $1: the directory; the rest: the server.
+// long as the test binary lives, and notes when the server has exited. $1: the
+// directory; the rest: the server.
 const watch = `
 dir=$1; shift
-"$@" </dev/null >>"$dir/log" 2>&1 &
+exec 3<&0
+"$@" </dev/null >>"$dir/log" 2>&1 3<&- &
 server=$!
-echo $server >"$dir/pid"
-read -r word
-case $word in
-kill) kill -KILL $server ;;
-*)    kill -QUIT $server ;;
-esac
+(
+	read -r word <&3
+	echo "$word" >"$dir/word"
+	case $word in
+	kill) kill -KILL $server $(pgrep -P $server) ;;
+	*)    kill -QUIT $server ;;
+	esac
+) &
+reader=$!
 wait $server
-[ -n "$word" ] || rm -rf "$dir"
+if [ -e "$dir/word" ]; then
+	wait $reader
+	[ -n "$(cat "$dir/word")" ] || rm -rf "$dir"
+else
+	kill $reader
+	: >"$dir/exited"
+fi
 `
 
 // errMissing says that there is no PostgreSQL on this machine.
@@ -99,30 +111,49 @@ func (s *Server) initialise() error {
 // Start starts a server that was stopped, on the same data, and returns when it
 // answers.
 func (s *Server) Start() error {
+	deadline := time.Now().Add(startTime)
+	for {
+		exited, err := s.launch()
+		if !exited || time.Now().After(deadline) {
+			return err
+		}
+		// A killed server's memory may be in use for a moment.
+		s.end("")
+	}
+}
+
+func (s *Server) launch() (exited bool, err error) {
 	attr, err := unprivileged(s.dir)
 	if err != nil {
-		return err
+		return false, err
 	}
-	args := []string{"-c", watch, "pgtest", s.dir, filepath.Join(s.bin, "postgres"), "-D", filepath.Join(s.dir, "data"),
-		"-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=200", "-c", "shared_buffers=64MB"}
+	for _, name := range []string{"word", "exited"} {
+		if err := os.Remove(filepath.Join(s.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
+	args := []string{
+		"-c", watch, "pgtest", s.dir, filepath.Join(s.bin, "postgres"), "-D", filepath.Join(s.dir, "data"),
+		"-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=200", "-c", "shared_buffers=64MB",
+	}
 	if !s.options.durable {
-		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")
 	}
 	stdin, leash, err := os.Pipe()
 	if err != nil {
-		return err
+		return false, err
 	}
 	cmd := exec.Command("/bin/sh", args...) //nolint:gosec // a test's own arguments
 	cmd.Dir, cmd.SysProcAttr, cmd.Stdin = s.dir, attr, stdin
 	err = errors.Join(cmd.Start(), stdin.Close())
 	if err != nil {
-		return errors.Join(err, leash.Close())
+		return false, errors.Join(err, leash.Close())
 	}
 	s.cmd, s.leash = cmd, leash
 	return s.awaitReady()
 }
 
-func (s *Server) awaitReady() error {
+func (s *Server) awaitReady() (exited bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -130,14 +161,20 @@ func (s *Server) awaitReady() error {
 	for {
 		err := s.do(ctx, "SELECT 1")
 		if err == nil {
-			return nil
+			return false, nil
+		}
+		if _, e := os.Stat(filepath.Join(s.dir, "exited")); e == nil {
+			exited = true
 		}
 		select {
 		case <-tick.C:
+			if !exited {
+				continue
+			}
 		case <-ctx.Done():
-			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
-			return fmt.Errorf("the server does not answer: %w\n%s", err, log)
 		}
+		log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+		return exited, fmt.Errorf("the server does not answer: %w\n%s", err, log)
 	}
 }
 
