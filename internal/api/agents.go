@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"reflect"
 
@@ -69,7 +70,8 @@ func (a *api) agents() {
 
 // hideValues takes the values out of field errors of a body with secrets.
 func hideValues(err error) error {
-	if e, ok := err.(*fleet.Error); ok {
+	var e *fleet.Error
+	if errors.As(err, &e) {
 		for i := range e.Fields {
 			e.Fields[i].Value = nil
 		}

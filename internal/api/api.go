@@ -39,7 +39,7 @@ type Version struct {
 type Deps struct {
 	Service *service.Service
 	Log     *slog.Logger
-	Clock   clock.PassiveClock
+	Clock   clock.PassiveClock // must follow the real time: deadlines of connections come from it
 	Version Version
 	// Metrics is served at /metrics and gets the metrics of the API itself;
 	// nil: there are none.
@@ -115,8 +115,13 @@ func build(d Deps) *api {
 			},
 			Tags: []*huma.Tag{
 				{Name: "Configuration", Description: "Zones, pools, providers and policies."},
-				{Name: "Servers"}, {Name: "Sessions"}, {Name: "Events"}, {Name: "Insight", Description: "What would be done, and why nothing is."},
-				{Name: "Tokens"}, {Name: "System"}, {Name: "Agents", Description: "Called by agents and startup scripts with credentials of their own."},
+				{Name: "Servers"},
+				{Name: "Sessions"},
+				{Name: "Events"},
+				{Name: "Insight", Description: "What would be done, and why nothing is."},
+				{Name: "Tokens"},
+				{Name: "System"},
+				{Name: "Agents", Description: "Called by agents and startup scripts with credentials of their own."},
 			},
 			Components: &huma.Components{
 				Schemas: registry,

@@ -120,7 +120,7 @@ func TestTooLarge(t *testing.T) {
 	// What announces too much is refused before it is sent.
 	r, wr := io.Pipe()
 	defer wr.Close()
-	announced, err := http.NewRequestWithContext(t.Context(), "POST", w.url+"/api/v1/sessions", r)
+	announced, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url+"/api/v1/sessions", r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestTooLarge(t *testing.T) {
 		t.Errorf("100 MiB announced: %s", resp.Status)
 	}
 	// Without a Content-Length the body is read up to the limit.
-	req, err := http.NewRequestWithContext(t.Context(), "POST", w.url+"/api/v1/sessions", io.MultiReader(strings.NewReader(big), strings.NewReader(big)))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url+"/api/v1/sessions", io.MultiReader(strings.NewReader(big), strings.NewReader(big)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestSlowBody(t *testing.T) {
 	w := newWorld(t)
 	r, wr := io.Pipe()
 	defer wr.Close()
-	req, err := http.NewRequestWithContext(t.Context(), "POST", w.url+"/api/v1/sessions", r)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url+"/api/v1/sessions", r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -408,7 +408,7 @@ func TestPanicIsAnswered(t *testing.T) {
 	defer cancel()
 	// The kinds of this service panic when they are described.
 	w.svc.Kinds[0].NewSettings = func() any { panic("boom") }
-	req, err := http.NewRequestWithContext(ctx, "GET", w.url+"/api/v1/provider-kinds", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+"/api/v1/provider-kinds", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -103,13 +104,8 @@ func headers(h http.Header, id, path string) {
 
 // goodID takes an id of a proxy over if it cannot do harm in a log.
 func goodID(id string) string {
-	ok := len(id) >= 8 && len(id) <= 64
-	for _, c := range id {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
-			ok = false
-		}
-	}
-	if ok {
+	const harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+	if len(id) >= 8 && len(id) <= 64 && strings.Trim(id, harmless) == "" {
 		return id
 	}
 	return strings.ToLower(rand.Text()[:16])
@@ -119,7 +115,7 @@ func goodID(id string) string {
 // logged: they hold tokens.
 func (a *api) finish(rec *recorder, r *http.Request, req *request, start time.Time) {
 	if p := recover(); p != nil {
-		if p == http.ErrAbortHandler {
+		if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(p)
 		}
 		a.Log.ErrorContext(r.Context(), "panic in a request", "request_id", req.id, "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))

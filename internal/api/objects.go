@@ -61,15 +61,22 @@ type inputMeta struct {
 	Labels map[string]string `json:"labels,omitempty" doc:"Free key-value pairs to find objects by."`
 }
 
-// Inputs for the OpenAPI document.
+// The bodies of PUT as the OpenAPI document shows them.
 type (
-	ZoneInput            objectInput[fleet.ZoneSpec]
-	PoolInput            objectInput[fleet.PoolSpec]
-	VMProviderInput      objectInput[fleet.VMProviderSpec]
-	DNSProviderInput     objectInput[fleet.DNSProviderSpec]
+	// ZoneInput is a zone.
+	ZoneInput objectInput[fleet.ZoneSpec]
+	// PoolInput is a pool.
+	PoolInput objectInput[fleet.PoolSpec]
+	// VMProviderInput is a VM provider config.
+	VMProviderInput objectInput[fleet.VMProviderSpec]
+	// DNSProviderInput is a DNS provider config.
+	DNSProviderInput objectInput[fleet.DNSProviderSpec]
+	// AutoscaleConfigInput is an autoscale config.
 	AutoscaleConfigInput objectInput[fleet.AutoscaleConfigSpec]
-	ScheduleInput        objectInput[fleet.ScheduleSpec]
-	StagingInput         objectInput[fleet.StagingSpec]
+	// ScheduleInput is a schedule.
+	ScheduleInput objectInput[fleet.ScheduleSpec]
+	// StagingInput is a staging.
+	StagingInput objectInput[fleet.StagingSpec]
 )
 
 func (a *api) objects() {

@@ -61,6 +61,7 @@ func statusOf(c fleet.Code) int {
 		return http.StatusRequestEntityTooLarge
 	case fleet.CodeUnavailable:
 		return http.StatusServiceUnavailable
+	case fleet.CodeInternal:
 	}
 	return http.StatusInternalServerError
 }

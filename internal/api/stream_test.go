@@ -27,7 +27,7 @@ func (w *world) follow(query string, headers ...string) *sse {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	w.t.Cleanup(cancel)
-	req, err := http.NewRequestWithContext(ctx, "GET", w.url+"/api/v1/events/stream"+query, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+"/api/v1/events/stream"+query, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

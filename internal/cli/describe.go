@@ -133,7 +133,7 @@ func (a *app) writeEvents(b *strings.Builder, events []fleet.Event) {
 	rows := make([][]string, len(events))
 	now := a.clock.Now()
 	for i, e := range events {
-		rows[i] = []string{"  " + moment(now, e.At), eventObject(e), string(e.Type), dash(e.Message), "(" + dash(e.Actor) + ")"}
+		rows[i] = []string{"  " + moment(now, e.At), eventObject(e), string(e.Type), dash(eventMessage(e)), "(" + dash(e.Actor) + ")"}
 	}
 	columns := []column{{}, {wide: one}, {drop: 2}, {flex: true}, {drop: 1}}
 	l := fit(columns, rows, a.streams.Width, false, a.color)

@@ -168,3 +168,12 @@ func short(v any) string {
 	}
 	return strings.TrimSpace(b.String())
 }
+
+// eventMessage is the text of an event; a change of phase names the phase that
+// it led to.
+func eventMessage(e fleet.Event) string {
+	if phase, ok := e.Data["phase"].(string); ok && e.Type == fleet.EventServerPhase {
+		return phase + ": " + e.Message
+	}
+	return e.Message
+}

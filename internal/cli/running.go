@@ -214,7 +214,7 @@ func eventItem(e *fleet.Event) item {
 	return item{key: fmt.Sprint(e.Seq), name: fmt.Sprint(e.Seq), pool: e.Pool, value: e, cells: func(now time.Time) []string {
 		return []string{
 			fmt.Sprint(e.Seq), moment(now, e.At), string(e.Type), eventObject(*e),
-			dash(e.Pool), dash(e.Actor), dash(e.Message),
+			dash(e.Pool), dash(e.Actor), dash(eventMessage(*e)),
 		}
 	}}
 }

@@ -30,7 +30,7 @@ func loadOrMakeKey(path string) ([32]byte, error) {
 	if err != nil {
 		return key, err
 	}
-	defer os.Remove(tmp.Name())
+	defer func() { _ = os.Remove(tmp.Name()) }() // a leftover does no harm
 	_, err = tmp.WriteString(base64.StdEncoding.EncodeToString(key[:]) + "\n")
 	if err == nil {
 		err = tmp.Sync()
@@ -78,6 +78,6 @@ func syncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	return d.Sync()
 }

@@ -91,7 +91,7 @@ func (s *Service) registerMachine(ctx context.Context, id string, r fleet.AgentR
 		switch {
 		case known != "" && !same:
 			return fleet.Errorf(fleet.CodeForbidden, "server %s has registered with another credential: a registration token works once", server.Name)
-		case server.Phase == fleet.PhasePlanned || server.Phase.Leaving() && !(same && server.Phase == fleet.PhaseDraining):
+		case server.Phase == fleet.PhasePlanned || server.Phase.Leaving() && (!same || server.Phase != fleet.PhaseDraining):
 			return fleet.Errorf(fleet.CodeForbidden, "server %s is %s: its agent can no longer register", server.Name, server.Phase)
 		}
 		config, err := s.configOf(tx, server)

@@ -212,6 +212,7 @@ func checkImmutable(tx *store.Tx, doc manifest.Document, r ref, old, spec map[st
 		}
 	case fleet.KindVMProvider:
 		err = frozen("provider", false)
+	default:
 	}
 	if err != nil {
 		return nil, err

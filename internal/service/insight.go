@@ -290,6 +290,7 @@ func (e *Explanation) addServer(s *fleet.Server, c fleet.AutoscaleConfigSpec, no
 		e.add(LevelError, time.Time{}, "will be deleted after its evidence has been kept; headroom server retry %s does it now", s.Name)
 	case fleet.PhaseDeleting:
 		e.add(LevelInfo, time.Time{}, "its deletion is repeated until the cloud says that nothing is left")
+	case fleet.PhaseGone:
 	}
 	if s.Missing {
 		e.add(LevelWarn, time.Time{}, "its agent is silent, so that it takes no new session")
@@ -338,6 +339,7 @@ func (s *Service) ExplainSession(ctx context.Context, p auth.Principal, id strin
 			if session.ExpiresAt != nil {
 				e.add(LevelInfo, *session.ExpiresAt, "ends unless it is renewed")
 			}
+		case fleet.SessionStaged, fleet.SessionEnded:
 		}
 		var err error
 		e.Events, err = lastEvents(tx, store.EventFilter{Kind: fleet.EventKindSession, Name: id})

@@ -91,7 +91,7 @@ kind: AutoscaleConfig
 metadata: {name: bad1}
 spec:
   pool: win
-  zone: defualt
+  zone: defalt
   vm_providers: [cloud1, cloud2]
   standby: {cores: 1}
 ---
@@ -121,7 +121,7 @@ spec: {provider: cloud, max_instances: 1, settings: {region: x}}
 `)
 	wantCode(
 		t, err, fleet.CodeInvalid,
-		`a.yaml:11: spec.zone: there is no Zone "defualt", neither in the database nor in the documents: did you mean default?`,
+		`a.yaml:11: spec.zone: there is no Zone "defalt", neither in the database nor in the documents: did you mean default?`,
 		`a.yaml:12: spec.vm_providers[1]: there is no VMProvider "cloud2"`,
 		`a.yaml:13: spec.standby: is for pools of type docker_agent, and pool win is of type server: use min_available_sessions`,
 		`a.yaml:22: spec.min_available_sessions: is for pools of type server`,

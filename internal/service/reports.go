@@ -54,7 +54,7 @@ func (s *Service) Report(ctx context.Context, credential string, r fleet.AgentRe
 		return fleet.AgentOrders{}, err
 	}
 	every := heartbeat(config)
-	if noteReport(server, config, r, now).write(server, every, now) {
+	if noteReport(server, config, r).write(server, every, now) {
 		if server, err = s.writeReport(ctx, credential, config, r); err != nil {
 			return fleet.AgentOrders{}, err
 		}
@@ -85,7 +85,7 @@ func (n news) write(server *fleet.Server, every time.Duration, now time.Time) bo
 }
 
 // noteReport finds what a report changes, without changing the server.
-func noteReport(server *fleet.Server, config fleet.AutoscaleConfigSpec, r fleet.AgentReport, now time.Time) news {
+func noteReport(server *fleet.Server, config fleet.AutoscaleConfigSpec, r fleet.AgentReport) news {
 	after := *server
 	countCapacity(&after, config, r.Capacity)
 	var n news
@@ -115,7 +115,7 @@ func (s *Service) writeReport(ctx context.Context, credential string, config fle
 			return err
 		}
 		out = server
-		n := noteReport(server, config, r, now)
+		n := noteReport(server, config, r)
 		countCapacity(server, config, r.Capacity)
 		server.Missing, server.LastSeenAt = false, &now
 		if len(r.Addresses) > 0 {

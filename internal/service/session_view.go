@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -78,8 +79,9 @@ func hinders(c plan.ReasonCode) bool {
 	switch c {
 	case plan.ReasonSatisfied, plan.ReasonBackoff, plan.ReasonMinServers, plan.ReasonInUse, plan.ReasonUnavailable, plan.ReasonMaxStandby:
 		return false
+	default:
+		return true
 	}
-	return true
 }
 
 // planCache keeps the newest decision of each pool for a moment: many sessions
@@ -199,9 +201,12 @@ func (s *Service) readShapes(ctx context.Context, pool string) (poolShapes, erro
 	err := s.Store.Read(ctx, func(tx *store.Tx) error {
 		out.shapes, out.unknown = nil, false
 		object, err := tx.Object(fleet.KindPool, pool)
-		if err != nil {
-			out.unknown = true // said by the transaction that follows
+		if errors.Is(err, store.ErrNotFound) {
+			out.unknown = true // the transaction that follows says so
 			return nil
+		}
+		if err != nil {
+			return err
 		}
 		spec, err := store.Spec[fleet.PoolSpec](object)
 		if err != nil || spec.Type != fleet.PoolDockerAgent {

@@ -229,8 +229,11 @@ func sameRequest(old *fleet.Session, r AcquireRequest, need fleet.Resources) err
 		field string
 		same  bool
 	}{
-		{"pool", old.Pool == r.Pool}, {"zone", old.Zone == r.Zone}, {"cores, memory, gpus", old.Need == need},
-		{"user", old.User == r.User}, {"ttl", old.TTL == r.TTL},
+		{"pool", old.Pool == r.Pool},
+		{"zone", old.Zone == r.Zone},
+		{"cores, memory, gpus", old.Need == need},
+		{"user", old.User == r.User},
+		{"ttl", old.TTL == r.TTL},
 	} {
 		if !d.same {
 			differ = append(differ, d.field)

@@ -369,6 +369,7 @@ func TestNeverOverCapacity(t *testing.T) {
 			live[s.ServerID]++
 		case fleet.SessionQueued:
 			queued++
+		default:
 		}
 	}
 	if active != 6 || queued != 80-6 {

@@ -53,8 +53,9 @@ func statusOf(tx *store.Tx, o *store.Object) (any, error) {
 		return providerStatus(tx, o.Name)
 	case fleet.KindAutoscaleConfig:
 		return configStatus(tx, o.Name)
+	default:
+		return nil, nil
 	}
-	return nil, nil
 }
 
 func poolStatus(tx *store.Tx, name string) (*PoolStatus, error) {

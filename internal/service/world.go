@@ -162,8 +162,9 @@ func dependants(r ref) (f store.ServerFilter, any bool) {
 		return store.ServerFilter{VMProvider: r.name}, true
 	case fleet.KindAutoscaleConfig:
 		return store.ServerFilter{AutoscaleConfig: r.name}, true
+	default:
+		return store.ServerFilter{}, false
 	}
-	return store.ServerFilter{}, false
 }
 
 func machines(tx *store.Tx, r ref) (int64, error) {
