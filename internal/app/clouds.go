@@ -50,8 +50,14 @@ func (o *opener) open(ctx context.Context, obj *store.Object) (*provider.Client,
 	if err != nil {
 		return nil, fmt.Errorf("reading the secrets of provider %s: %w", obj.Name, err)
 	}
+	// Secrets are stored by their path in the spec: "settings.token".
+	public := map[string]any{}
+	if spec.Settings != nil {
+		public["settings"] = spec.Settings
+	}
+	merged, _ := settings.MergeSecrets(public, secrets)["settings"].(map[string]any)
 	decoded := kind.NewSettings()
-	if wrong := settings.DecodeMap(settings.MergeSecrets(spec.Settings, secrets), decoded, settings.Options{Path: "spec.settings"}); len(wrong) > 0 {
+	if wrong := settings.DecodeMap(merged, decoded, settings.Options{Path: "spec.settings"}); len(wrong) > 0 {
 		return nil, fleet.Invalid("settings of provider "+obj.Name, wrong)
 	}
 	settings.ApplyDefaults(decoded)

@@ -74,7 +74,7 @@ func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error {
 		case sig := <-j.wake:
 			lead = sig == signalLead
 		case <-ctx.Done():
-			if false {
+			if s.queue.leave(j) {
 				return fmt.Errorf("before the database's turn: %w", context.Cause(ctx))
 			}
 			lead = <-j.wake == signalLead
