@@ -63,14 +63,15 @@ func NewSpec(kind fleet.Kind) any {
 }
 
 // Parse reads every document of every source and reports everything that is
-// wrong with them, in their order. The documents that are answered are right;
-// nothing should be done with them unless there is no error.
+// wrong with them, in their order. The documents in right have no error of
+// their own; nothing should be done with them unless there is no error at all.
+// Those in wrong have a kind and a name, and as much of their spec as could be
+// read: what they refer to can still be checked.
 //
 // A required secret may be absent, since the stored one is kept then; whoever
 // merges them checks again with settings.DecodeMap.
-func Parse(sources []Source, kinds KindSettings) ([]Document, []fleet.FieldError) {
+func Parse(sources []Source, kinds KindSettings) (right, wrong []Document, problems []fleet.FieldError) {
 	chunks, problems := split(sources)
-	var documents []Document
 	first := map[string]string{} // kind and name: where
 	for _, c := range chunks {
 		if len(problems) >= maxErrors {
@@ -91,11 +92,15 @@ func Parse(sources []Source, kinds KindSettings) ([]Document, []fleet.FieldError
 			}
 		}
 		problems = append(problems, found...)
-		if len(found) == 0 && doc.Kind != "" {
-			documents = append(documents, doc)
+		switch {
+		case doc.Kind == "":
+		case len(found) == 0:
+			right = append(right, doc)
+		case doc.Meta.Name != "":
+			wrong = append(wrong, doc)
 		}
 	}
-	return documents, problems
+	return right, wrong, problems
 }
 
 // FromJSON reads one object whose kind and metadata are known, as the API
@@ -164,6 +169,8 @@ func parseChunk(c chunk, kinds KindSettings) (Document, []fleet.FieldError) {
 	problems = append(problems, locate(remaining(each(checkMeta(doc.Meta)), problems))...)
 	if doc.Spec = NewSpec(fleet.Kind(outer.Kind)); doc.Spec == nil {
 		if outer.Kind != "" {
+			// Which fields the spec has is not known before the kind is.
+			problems = slices.DeleteFunc(problems, func(e fleet.FieldError) bool { return e.Path == "spec" })
 			problems = append(problems, locate([]fleet.FieldError{{Path: "kind", Value: outer.Kind, Message: unknownKind(outer.Kind)}})...)
 		}
 		return doc, problems

@@ -53,7 +53,7 @@ func parse(texts ...string) ([]manifest.Document, []string) {
 	for i, text := range texts {
 		sources = append(sources, manifest.Source{Name: string(rune('a'+i)) + ".yaml", Text: text})
 	}
-	docs, fields := manifest.Parse(sources, kinds())
+	docs, _, fields := manifest.Parse(sources, kinds())
 	return docs, lines(fields)
 }
 
@@ -262,7 +262,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("apiVersion: headroom.dev/v1\nkind: VMProvider\nmetadata: {name: v}\nspec:\n  provider: cloudy\n  settings: {? [a] : b, <<: {}, token: !!binary aGk=}")
 	f.Add("kind: Schedule\nspec: {windows: [{days: [1, ~], start: 1e400, end: .inf}]}")
 	f.Fuzz(func(t *testing.T, text string) {
-		docs, problems := manifest.Parse([]manifest.Source{{Name: "f", Text: text}}, kinds())
+		docs, _, problems := manifest.Parse([]manifest.Source{{Name: "f", Text: text}}, kinds())
 		for _, p := range problems {
 			if p.Message == "" {
 				t.Errorf("a problem without a message: %+v", p)

@@ -51,7 +51,7 @@ func (s *Service) Apply(ctx context.Context, p auth.Principal, r ApplyRequest) (
 	for _, d := range r.Documents {
 		sources = append(sources, manifest.Source{Name: d.Source, Text: d.Text})
 	}
-	docs, fields := manifest.Parse(sources, s.kindSettings())
+	docs, broken, fields := manifest.Parse(sources, s.kindSettings())
 	if len(docs) == 0 && len(fields) == 0 && !r.Prune {
 		fields = append(fields, fleet.FieldError{Path: "documents", Message: "there is no document in them"})
 	}
@@ -71,7 +71,7 @@ func (s *Service) Apply(ctx context.Context, p auth.Principal, r ApplyRequest) (
 				return err
 			}
 		}
-		set, err := s.compare(tx, slices.Clone(docs), deletes)
+		set, err := s.compare(tx, slices.Clone(docs), broken, deletes)
 		if err := withParseErrors(fields, err, r.Documents); err != nil {
 			return err
 		}

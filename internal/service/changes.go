@@ -45,7 +45,7 @@ type changeSet struct {
 
 // compare works out what the documents and deletions change, and reports
 // everything that is wrong with them at once. It writes nothing.
-func (s *Service) compare(tx *store.Tx, docs []manifest.Document, deletes []ref) (*changeSet, error) {
+func (s *Service) compare(tx *store.Tx, docs, broken []manifest.Document, deletes []ref) (*changeSet, error) {
 	w, err := loadWorld(tx)
 	if err != nil {
 		return nil, err
@@ -53,6 +53,11 @@ func (s *Service) compare(tx *store.Tx, docs []manifest.Document, deletes []ref)
 	set := &changeSet{world: w}
 	for _, doc := range docs {
 		w.specs[ref{doc.Kind, doc.Meta.Name}] = doc.Spec
+	}
+	for _, doc := range broken { // others may refer to it: it is there, if not right yet
+		if r := (ref{doc.Kind, doc.Meta.Name}); w.specs[r] == nil {
+			w.specs[r] = doc.Spec
+		}
 	}
 	for _, r := range deletes {
 		delete(w.specs, r)
@@ -68,6 +73,9 @@ func (s *Service) compare(tx *store.Tx, docs []manifest.Document, deletes []ref)
 		}
 		fields = append(fields, w.checkDocument(doc)...)
 		fields = append(fields, found...)
+	}
+	for _, doc := range broken {
+		fields = append(fields, w.checkReferences(doc)...)
 	}
 	slices.SortStableFunc(fields, bySource)
 	if err := fleet.Invalid("documents", fields); err != nil {

@@ -130,7 +130,7 @@ func (s *Service) PutObject(ctx context.Context, p auth.Principal, kind fleet.Ki
 		return Resource{}, false, err
 	}
 	err = s.Store.Write(ctx, func(tx *store.Tx) error {
-		set, err := s.compare(tx, []manifest.Document{doc}, nil)
+		set, err := s.compare(tx, []manifest.Document{doc}, nil, nil)
 		if err != nil {
 			return err
 		}
@@ -170,7 +170,7 @@ func (s *Service) DeleteObject(ctx context.Context, p auth.Principal, kind fleet
 		if err := c.check(kind, name, have); err != nil {
 			return err
 		}
-		set, err := s.compare(tx, nil, []ref{{kind, name}})
+		set, err := s.compare(tx, nil, nil, []ref{{kind, name}})
 		var inUse *fleet.Error
 		if errors.As(err, &inUse) && inUse.Code == fleet.CodeInUse && drainFirst && set.onlyMachines {
 			// What drain does is committed; the refusal is the answer.

@@ -74,22 +74,31 @@ func (w *world) referrers(r ref) []string {
 	return list
 }
 
-// checkDocument reports what is wrong with a document in view of the other
-// objects: missing references, and fields that do not fit the pool's type.
-func (w *world) checkDocument(doc manifest.Document) []fleet.FieldError {
+// checkReferences reports references of a document to nothing.
+func (w *world) checkReferences(doc manifest.Document) []fleet.FieldError {
 	var fields []fleet.FieldError
-	bad := func(path string, value any, format string, args ...any) {
-		fields = append(fields, fleet.FieldError{Source: doc.Line(path), Path: path, Value: value, Message: fmt.Sprintf(format, args...)})
-	}
 	for _, to := range manifest.References(doc) {
-		if _, ok := w.specs[ref{to.Kind, to.Name}]; ok {
+		if _, ok := w.specs[ref{to.Kind, to.Name}]; ok || to.Name == "" {
 			continue
 		}
 		hint := ""
 		if near := settings.Nearest(to.Name, w.names(to.Kind)); near != "" {
 			hint = ": did you mean " + near + "?"
 		}
-		bad(to.Path, to.Name, missingReference+"%s %q, neither in the database nor in the documents%s", to.Kind, to.Name, hint)
+		fields = append(fields, fleet.FieldError{
+			Source: doc.Line(to.Path), Path: to.Path, Value: to.Name,
+			Message: fmt.Sprintf("%s%s %q, neither in the database nor in the documents%s", missingReference, to.Kind, to.Name, hint),
+		})
+	}
+	return fields
+}
+
+// checkDocument reports what is wrong with a document in view of the other
+// objects: missing references, and fields that do not fit the pool's type.
+func (w *world) checkDocument(doc manifest.Document) []fleet.FieldError {
+	fields := w.checkReferences(doc)
+	bad := func(path string, value any, format string, args ...any) {
+		fields = append(fields, fleet.FieldError{Source: doc.Line(path), Path: path, Value: value, Message: fmt.Sprintf(format, args...)})
 	}
 	switch spec := doc.Spec.(type) {
 	case *fleet.AutoscaleConfigSpec:

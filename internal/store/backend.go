@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // backend is a kind of database. Everything in which SQLite and PostgreSQL
@@ -22,6 +24,8 @@ type backend struct {
 	beginWrite, beginRead string
 	migrate               func(context.Context) error
 	close                 func() error
+	// connect opens a PostgreSQL connection beside the pools; nil for SQLite.
+	connect func(context.Context) (*pgx.Conn, error)
 	// classify makes an error fit to be shown, and says what it means for the
 	// transaction. lost: the connection has ended.
 	classify func(err error, lost bool) (shown error, fate fate)

@@ -135,15 +135,18 @@ func (w *claimWay) skip(free, need []int64) []int64 {
 		copy(next[short:], need[short:])
 		return next
 	}
-	// Downwards this dimension only shrinks: step back in the one before it.
-	if short == 0 {
-		return nil
-	}
-	next[short-1]--
 	for i := short; i < len(next); i++ {
 		next[i] = math.MaxInt64
 	}
-	return next
+	// Downwards this dimension only shrinks: step back in the nearest before it
+	// that has something to spare.
+	for i := short - 1; i >= 0; i-- {
+		if next[i]--; next[i] >= need[i] {
+			return next
+		}
+		next[i] = math.MaxInt64
+	}
+	return nil
 }
 
 // better says which of two candidates is taken first.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/store/pgtest"
@@ -390,5 +391,98 @@ func TestSwallowedError(t *testing.T) {
 				t.Errorf("got error %v, want the statement's", err)
 			}
 		})
+	}
+}
+
+// TestUsersAcrossNodes: a claim that looked at a server while another node was
+// changing it counts its users as they are after that.
+func TestUsersAcrossNodes(t *testing.T) {
+	t.Parallel()
+	place := fleet.Resources{Places: 1}
+	take := func(tx *Tx, id string) error {
+		v, err := tx.Claim(ClaimQuery{Pool: "p", Need: place, User: "u"})
+		if err != nil {
+			return err
+		}
+		return tx.InsertSession(&fleet.Session{ID: id, Pool: "p", User: "u", State: fleet.SessionActive, Need: place, ServerID: v.ID})
+	}
+	give := func(tx *Tx, id string) error {
+		e, err := tx.Session(id)
+		if err != nil {
+			return err
+		}
+		e.State = fleet.SessionEnded
+		if err := tx.SaveSession(e); err != nil {
+			return err
+		}
+		_, err = tx.Release(e.ServerID, e.Need, e.User)
+		return err
+	}
+	for name, tt := range map[string]struct {
+		before        string // a session that is there at first
+		first, second func(*Tx) error
+		users         int64
+	}{
+		"both come":        {"", func(tx *Tx) error { return take(tx, "1") }, func(tx *Tx) error { return take(tx, "2") }, 1},
+		"one goes":         {"0", func(tx *Tx) error { return give(tx, "0") }, func(tx *Tx) error { return take(tx, "2") }, 1},
+		"one comes":        {"0", func(tx *Tx) error { return take(tx, "1") }, func(tx *Tx) error { return give(tx, "0") }, 1},
+		"one goes, no one": {"0", func(tx *Tx) error { return give(tx, "0") }, func(tx *Tx) error { return nil }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := pgtest.New(t)
+			one, two := openAt(t, url), openAt(t, url)
+			err := one.Write(t.Context(), func(tx *Tx) error {
+				if err := tx.InsertServer(&fleet.Server{ID: "a", Pool: "p", Zone: "z", Phase: fleet.PhaseReady, MaxUsers: 2, Capacity: fleet.Resources{Places: 9}}); err != nil {
+					return err
+				}
+				if tt.before == "" {
+					return nil
+				}
+				return take(tx, tt.before)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			second := make(chan error, 1)
+			err = one.Write(t.Context(), func(tx *Tx) error {
+				if err := tt.first(tx); err != nil {
+					return err
+				}
+				go func() { second <- two.Write(context.WithoutCancel(t.Context()), tt.second) }()
+				return awaitBlocked(tx, second)
+			})
+			if err := errors.Join(err, <-second); err != nil {
+				t.Fatal(err)
+			}
+			var v *fleet.Server
+			if err := one.Read(t.Context(), func(tx *Tx) (err error) { v, err = tx.Server("a"); return err }); err != nil {
+				t.Fatal(err)
+			}
+			if v.Users != tt.users {
+				t.Errorf("the server counts %d users, want %d", v.Users, tt.users)
+			}
+		})
+	}
+}
+
+// awaitBlocked returns when another session of the database waits for a lock,
+// or when done has something.
+func awaitBlocked(tx *Tx, done chan error) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var n int64
+		if _, err := tx.get("SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'", nil, &n); err != nil {
+			return err
+		}
+		// The view is a snapshot of the transaction unless it is told otherwise.
+		if _, err := tx.exec("SELECT pg_stat_clear_snapshot()"); err != nil {
+			return err
+		}
+		if n > 0 || len(done) > 0 {
+			return nil
+		}
+		<-tick.C
 	}
 }

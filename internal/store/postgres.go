@@ -56,7 +56,9 @@ func openPostgres(ctx context.Context, rawURL string) (backend, error) {
 	}
 	setDefault("application_name", "headroom")
 	setDefault("lock_timeout", batchLockTimeout)
-	setDefault("idle_in_transaction_session_timeout", "60s")
+	// A node that is stopped in the middle of a write keeps its rows locked, the
+	// counter of events among them: no longer than this.
+	setDefault("idle_in_transaction_session_timeout", "5s")
 
 	name := net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))) + "/" + cfg.Database
 	if strings.HasPrefix(cfg.Host, "/") {
@@ -75,6 +77,7 @@ func openPostgres(ctx context.Context, rawURL string) (backend, error) {
 		beginRead:  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 		classify:   func(err error, lost bool) (error, fate) { return classifyPostgres(name, err, lost) },
 		migrate:    func(ctx context.Context) error { return migratePostgres(ctx, name, db) },
+		connect:    func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, cfg.Copy()) },
 	}
 	b.close = func() error {
 		b.readers.drain()

@@ -1,12 +1,16 @@
 package store_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/store"
 	"github.com/headroom-dev/headroom/internal/store/pgtest"
 	"github.com/headroom-dev/headroom/internal/store/storetest"
@@ -66,4 +70,33 @@ func TestDatabaseFileMode(t *testing.T) {
 			t.Errorf("headroom.db%s has mode %v, want 0600", suffix, info.Mode())
 		}
 	}
+}
+
+// TestFakeTime: in a bubble of testing/synctest the store in memory works with
+// fake time, which takes that nothing in it waits for the outside.
+func TestFakeTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, "sqlite://:memory:")
+		begin := time.Now()
+		for i := range 5 {
+			go func() {
+				for range 20 {
+					time.Sleep(time.Duration(i+1) * time.Minute) //nolint:forbidigo // fake time
+					if err := s.Write(context.Background(), func(tx *store.Tx) error { tx.Emit(fleet.Event{}); return nil }); err != nil {
+						t.Error(err)
+					}
+				}
+			}()
+		}
+		time.Sleep(3 * time.Hour) //nolint:forbidigo // fake time
+		synctest.Wait()
+		var list []fleet.Event
+		if err := s.Read(t.Context(), func(tx *store.Tx) (err error) { list, err = tx.Events(store.EventFilter{}); return err }); err != nil {
+			t.Fatal(err)
+		}
+		if len(list) != 100 || list[0].At.Sub(begin) != time.Minute || list[99].At.Sub(begin) != 100*time.Minute {
+			t.Errorf("%d events from %v to %v after the begin", len(list), list[0].At.Sub(begin), list[len(list)-1].At.Sub(begin))
+		}
+	})
 }

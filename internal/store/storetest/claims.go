@@ -380,8 +380,10 @@ func testRelease(t *testing.T, s *store.Store) {
 // testSaveKeepsClaims: what a caller writes into the claims of a server is not
 // saved, and what is free comes from the row.
 func testSaveKeepsClaims(t *testing.T, s *store.Store) {
-	addServers(t, s, agent("a", res(4, 4, 0)))
-	if got := claim(t, s, store.ClaimQuery{Need: res(3, 3, 0), User: "u"}); got != "a" {
+	all := fleet.Resources{Cores: 4000, MemoryMiB: 4000, GPUs: 4, Places: 4}
+	held := fleet.Resources{Cores: 3000, MemoryMiB: 3000, GPUs: 3, Places: 3}
+	addServers(t, s, agent("a", all))
+	if got := claim(t, s, store.ClaimQuery{Need: held, User: "u"}); got != "a" {
 		t.Fatalf("claimed %q", got)
 	}
 	write(t, s, func(tx *store.Tx) error {
@@ -393,7 +395,14 @@ func testSaveKeepsClaims(t *testing.T, s *store.Store) {
 		return tx.SaveServer(v)
 	})
 	wantTrueClaims(t, s)
-	if got := claim(t, s, store.ClaimQuery{Need: res(2, 2, 0)}); got != "" {
-		t.Errorf("claimed more than is free on %q", got)
+	for _, tooMuch := range []fleet.Resources{{Cores: 1001}, {MemoryMiB: 1001}, {GPUs: 2}, {Places: 2}} {
+		for _, server := range []string{"", "a"} {
+			if got := claim(t, s, store.ClaimQuery{Need: tooMuch, ServerID: server}); got != "" {
+				t.Errorf("claimed %s on %q, which is more than is free", tooMuch, got)
+			}
+		}
+	}
+	if got := claim(t, s, store.ClaimQuery{Need: all.Sub(held)}); got != "a" {
+		t.Errorf("what is free cannot be claimed: %q", got)
 	}
 }

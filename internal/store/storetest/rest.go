@@ -300,10 +300,21 @@ func testOddText(t *testing.T, s *store.Store) {
 		tx.Emit(fleet.Event{Message: odd, Data: map[string]any{"odd": "x\x00y"}})
 		return tx.AppendServerLog("a", []store.LogLine{logLine(t0, "agent", odd)})
 	})
+	write(t, s, func(tx *store.Tx) error {
+		e := session("e", fleet.SessionActive)
+		if err := tx.InsertSession(e); err != nil {
+			return err
+		}
+		e.Reason = odd
+		return tx.SaveSession(e)
+	})
 	want := "a\uFFFDb\uFFFD c' \" $1 ? \u00fc\U0001f642"
 	got := get(t, s, func(tx *store.Tx) (*fleet.Server, error) { return tx.Server("a") })
 	if got.Reason != want {
 		t.Errorf("the reason is %q, want %q", got.Reason, want)
+	}
+	if e := get(t, s, func(tx *store.Tx) (*fleet.Session, error) { return tx.Session("e") }); e.Reason != want {
+		t.Errorf("the session's reason is %q, want %q", e.Reason, want)
 	}
 	wantSame(t, "addresses", got.Addresses, v.Addresses)
 	if e := events(t, s, store.EventFilter{})[0]; e.Message != want || e.Data["odd"] != "x\x00y" {

@@ -371,6 +371,27 @@ func testStagedSessions(t *testing.T, s *store.Store) {
 	if got := claim(t, s, store.ClaimQuery{Need: places(1), User: "u", Zone: "z"}); got != "a" {
 		t.Errorf("u came back to %q, want a", got)
 	}
+	// A staged session that goes to a user who is there already adds nobody.
+	shared := agent("shared", places(3))
+	shared.Zone, shared.MaxUsers = "x", 2
+	addServers(t, s, shared)
+	claim(t, s, store.ClaimQuery{Need: places(1), User: "u", ServerID: "shared"})
+	stage("on-shared", "shared", 3)
+	if got := claim(t, s, store.ClaimQuery{Need: places(1), User: "w", Zone: "x"}); got != "" {
+		t.Errorf("w got %q, which has its two users", got)
+	}
+	write(t, s, func(tx *store.Tx) error {
+		e, err := tx.Session("on-shared")
+		if err != nil {
+			return err
+		}
+		e.State, e.User = fleet.SessionActive, "u"
+		return tx.SaveSession(e)
+	})
+	wantTrueClaims(t, s)
+	if got := claim(t, s, store.ClaimQuery{Need: places(1), User: "w", Zone: "x"}); got != "shared" {
+		t.Errorf("w got %q, want shared, which has one user", got)
+	}
 	if got := staged("z", places(1)); got != "" {
 		t.Errorf("a session that was given away is staged: %q", got)
 	}

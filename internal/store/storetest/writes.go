@@ -278,6 +278,28 @@ func testReads(t *testing.T, s *store.Store) {
 	if err := kept.SetSetting("k", "3"); err == nil {
 		t.Error("a write transaction was used after its end")
 	}
+	// What is committed during a read is not seen by it. In memory the writer
+	// waits for the reader instead.
+	written := make(chan struct{})
+	read(t, s, func(tx *store.Tx) error {
+		before := must(tx.Setting("k"))
+		go func() {
+			defer close(written)
+			if err := s.Write(context.WithoutCancel(t.Context()), func(tx *store.Tx) error { return tx.SetSetting("k", "new") }); err != nil {
+				t.Error(err)
+			}
+		}()
+		select {
+		case <-written:
+		case <-time.After(500 * time.Millisecond):
+		}
+		if after := must(tx.Setting("k")); after != before {
+			t.Errorf("a read saw %q, then %q", before, after)
+		}
+		return nil
+	})
+	<-written
+	write(t, s, func(tx *store.Tx) error { return tx.SetSetting("k", "1") })
 	func() {
 		defer func() { _ = recover() }()
 		_ = s.Read(t.Context(), func(*store.Tx) error { panic("boom") })
