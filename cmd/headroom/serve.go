@@ -129,9 +129,13 @@ func applyAll(ctx context.Context, a *app.App, files []string, log *slog.Logger)
 	if err != nil {
 		return err
 	}
+	changed := 0
 	for _, c := range out.Changes {
-		log.InfoContext(ctx, "applied", "kind", c.Kind, "name", c.Name, "action", c.Action)
+		if c.Action != service.ActionUnchanged {
+			changed++
+		}
 	}
+	log.InfoContext(ctx, "applied the manifests", "files", strings.Join(files, ", "), "objects", len(out.Changes), "changed", changed)
 	return nil
 }
 
@@ -181,7 +185,7 @@ func newLogger(to io.Writer, color, tty bool, level, format string) (*slog.Logge
 	}
 	switch {
 	case format == "text" || (format == "auto" && tty):
-		return slog.New(tint.NewHandler(to, &tint.Options{Level: l, TimeFormat: time.TimeOnly, NoColor: !color})), nil
+		return slog.New(tint.NewTextHandler(to, &tint.Options{Level: l, TimeFormat: time.TimeOnly, NoColor: !color})), nil
 	case format == "json" || format == "auto":
 		return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: l})), nil
 	}

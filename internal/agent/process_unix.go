@@ -28,7 +28,7 @@ func startDetached(lockFD int) error {
 	if err != nil {
 		return fleet.Errorf(fleet.CodeUnavailable, "finding the program to detach: %w", err)
 	}
-	cmd := exec.Command(exe, os.Args[1:]...)
+	cmd := exec.Command(exe, os.Args[1:]...) //nolint:noctx // it outlives every context of its starter
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if lockFD > 0 {

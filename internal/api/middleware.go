@@ -137,20 +137,11 @@ func (a *api) finish(rec *recorder, r *http.Request, req *request, start time.Ti
 	switch {
 	case rec.status >= 500:
 		level = slog.LevelWarn
-	case rec.status < 400 && quiet(route):
+	case rec.status < 400: // what it changed is logged as an event
 		level = slog.LevelDebug
 	}
 	a.Log.Log(r.Context(), level, "request", "method", r.Method, "path", r.URL.Path, "status", rec.status,
 		"ms", float64(took.Microseconds())/1000, "bytes", rec.bytes, "actor", req.actor, "remote", remoteIP(r), "request_id", req.id)
-}
-
-// quiet are routes that are called all the time.
-func quiet(route string) bool {
-	switch route {
-	case "/healthz", "/readyz", "/metrics", "/api/__healthcheck", "/api/v1/agent/report", "/docs/":
-		return true
-	}
-	return false
 }
 
 func methodLabel(m string) string {

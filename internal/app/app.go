@@ -288,6 +288,7 @@ func (a *App) Run(ctx context.Context) error {
 		}
 		return nil
 	})
+	a.store.OnCommit(logEvents(a.log))
 	a.log.InfoContext(ctx, "serving", "url", a.url, "version", a.cfg.Version, "installation", a.store.Installation())
 	return g.Wait()
 }

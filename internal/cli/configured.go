@@ -14,9 +14,13 @@ func zoneKind() kind {
 	return configuredKind(kind{
 		plural: "zones", singular: "zone", short: []string{"z"}, configured: fleet.KindZone,
 		columns: []column{
-			{title: "NAME"}, {title: "PLACEMENT"},
-			{title: "FIXED FIRST", drop: 2}, {title: "FALL OVER", drop: 3}, {title: "AGE", drop: 4, aged: true},
-			{title: "LABELS", wide: true}, {title: "UPSTREAM", flex: true, drop: 1},
+			{title: "NAME"},
+			{title: "PLACEMENT"},
+			{title: "FIXED FIRST", drop: 2},
+			{title: "FALL OVER", drop: 3},
+			{title: "AGE", drop: 4, aged: true},
+			{title: "LABELS", wide: true},
+			{title: "UPSTREAM", flex: true, drop: 1},
 		},
 	}, func(r *client.Resource, s fleet.ZoneSpec, now time.Time) []string {
 		return []string{
@@ -49,9 +53,17 @@ func poolKind() kind {
 	return configuredKind(kind{
 		plural: "pools", singular: "pool", short: []string{"po"}, configured: fleet.KindPool, explain: "pools",
 		columns: []column{
-			{title: "NAME"}, {title: "TYPE", drop: 5}, {title: "READY"}, {title: "SERVERS", drop: 4},
-			{title: "SESSIONS"}, {title: "QUEUED"}, {title: "FREE", drop: 3}, {title: "FROZEN", drop: 6},
-			{title: "AGE", drop: 2, aged: true}, {title: "LABELS", wide: true}, {title: "DESCRIPTION", flex: true, drop: 1},
+			{title: "NAME"},
+			{title: "TYPE", drop: 5},
+			{title: "READY"},
+			{title: "SERVERS", drop: 4},
+			{title: "SESSIONS"},
+			{title: "QUEUED"},
+			{title: "FREE", drop: 3},
+			{title: "FROZEN", drop: 6},
+			{title: "AGE", drop: 2, aged: true},
+			{title: "LABELS", wide: true},
+			{title: "DESCRIPTION", flex: true, drop: 1},
 		},
 	}, func(r *client.Resource, s fleet.PoolSpec, now time.Time) []string {
 		st, ok := status[poolStatus](r)
@@ -71,9 +83,14 @@ func vmProviderKind() kind {
 	return configuredKind(kind{
 		plural: "vm-providers", singular: "vm-provider", short: []string{"vp", "providers"}, configured: fleet.KindVMProvider,
 		columns: []column{
-			{title: "NAME"}, {title: "KIND"}, {title: "MACHINES"}, {title: "MAX"},
-			{title: "STATE", color: stateColor}, {title: "AGE", drop: 2, aged: true},
-			{title: "LABELS", wide: true}, {title: "TROUBLE", flex: true, drop: 1},
+			{title: "NAME"},
+			{title: "KIND"},
+			{title: "MACHINES"},
+			{title: "MAX"},
+			{title: "STATE", color: stateColor},
+			{title: "AGE", drop: 2, aged: true},
+			{title: "LABELS", wide: true},
+			{title: "TROUBLE", flex: true, drop: 1},
 		},
 	}, func(r *client.Resource, s fleet.VMProviderSpec, now time.Time) []string {
 		st, ok := status[providerStatus](r)
@@ -98,10 +115,18 @@ func autoscaleKind() kind {
 		plural: "autoscale-configs", singular: "autoscale-config", short: []string{"ac", "autoscale"},
 		configured: fleet.KindAutoscaleConfig, filters: []string{"pool"},
 		columns: []column{
-			{title: "NAME"}, {title: "POOL"}, {title: "ZONE", drop: 5}, {title: "STANDBY"},
-			{title: "READY"}, {title: "SERVERS", drop: 3}, {title: "MIN", wide: true}, {title: "MAX", drop: 4},
-			{title: "ENABLED", drop: 6}, {title: "AGE", drop: 2, aged: true},
-			{title: "LABELS", wide: true}, {title: "PROVIDERS", flex: true, drop: 1},
+			{title: "NAME"},
+			{title: "POOL"},
+			{title: "ZONE", drop: 5},
+			{title: "STANDBY"},
+			{title: "READY"},
+			{title: "SERVERS", drop: 3},
+			{title: "MIN", wide: true},
+			{title: "MAX", drop: 4},
+			{title: "ENABLED", drop: 6},
+			{title: "AGE", drop: 2, aged: true},
+			{title: "LABELS", wide: true},
+			{title: "PROVIDERS", flex: true, drop: 1},
 		},
 	}, func(r *client.Resource, s fleet.AutoscaleConfigSpec, now time.Time) []string {
 		st, ok := status[autoscaleStatus](r)
@@ -125,8 +150,13 @@ func scheduleKind() kind {
 	return configuredKind(kind{
 		plural: "schedules", singular: "schedule", short: []string{"sched"}, configured: fleet.KindSchedule,
 		columns: []column{
-			{title: "NAME"}, {title: "CONFIG"}, {title: "TIME ZONE", drop: 3}, {title: "NOW"},
-			{title: "AGE", drop: 2, aged: true}, {title: "LABELS", wide: true}, {title: "WINDOWS", flex: true, drop: 1},
+			{title: "NAME"},
+			{title: "CONFIG"},
+			{title: "TIME ZONE", drop: 3},
+			{title: "NOW"},
+			{title: "AGE", drop: 2, aged: true},
+			{title: "LABELS", wide: true},
+			{title: "WINDOWS", flex: true, drop: 1},
 		},
 	}, func(r *client.Resource, s fleet.ScheduleSpec, now time.Time) []string {
 		windows := make([]string, len(s.Windows))
@@ -152,8 +182,13 @@ func stagingKind() kind {
 	return configuredKind(kind{
 		plural: "stagings", singular: "staging", short: []string{"stg"}, configured: fleet.KindStaging, filters: []string{"pool"},
 		columns: []column{
-			{title: "NAME"}, {title: "POOL"}, {title: "ZONE", drop: 2}, {title: "COUNT"}, {title: "SHAPE", drop: 3},
-			{title: "AGE", drop: 1, aged: true}, {title: "LABELS", wide: true},
+			{title: "NAME"},
+			{title: "POOL"},
+			{title: "ZONE", drop: 2},
+			{title: "COUNT"},
+			{title: "SHAPE", drop: 3},
+			{title: "AGE", drop: 1, aged: true},
+			{title: "LABELS", wide: true},
 		},
 	}, func(r *client.Resource, s fleet.StagingSpec, now time.Time) []string {
 		return []string{

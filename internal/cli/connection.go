@@ -40,7 +40,7 @@ func (c *connection) flags(root *cobra.Command) {
 
 // resolve fills what was not given, in the order flag, environment, data
 // directory, default.
-func (c *connection) resolve(env func(string) string) error {
+func (c *connection) resolve(env func(string) string) {
 	dir := first(c.dataDir, env("HEADROOM_DATA_DIR"), "data")
 	urlFile, tokenFile := filepath.Join(dir, "server.url"), filepath.Join(dir, "admin.token")
 	local, _ := readLine(urlFile)
@@ -74,7 +74,6 @@ func (c *connection) resolve(env func(string) string) error {
 		}
 		c.token, c.tokenFrom = token, tokenFile
 	}
-	return nil
 }
 
 // trusts says that the admin token of the local data directory may be sent to
@@ -123,9 +122,7 @@ func (c *connection) tokenHint() string {
 
 // client opens the connection that the flags describe.
 func (a *app) client() (*client.Client, error) {
-	if err := a.conn.resolve(a.env); err != nil {
-		return nil, err
-	}
+	a.conn.resolve(a.env)
 	c, err := client.New(client.Options{
 		URL: a.conn.url, Token: a.conn.token, CAFile: a.conn.caFile, Timeout: a.conn.timeout.D(),
 		Version: a.version, Clock: a.clock,

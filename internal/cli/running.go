@@ -16,12 +16,23 @@ func serverKind() kind {
 		plural: "servers", singular: "server", short: []string{"srv", "agents"}, explain: "servers",
 		filters: []string{"pool", "zone", "phase", "config", "provider", "all"},
 		columns: []column{
-			{title: "NAME"}, {title: "POOL", drop: 7}, {title: "PHASE", color: stateColor},
-			{title: "AGE", drop: 2, aged: true}, {title: "SESSIONS", drop: 6}, {title: "CORES", drop: 4}, {title: "MEMORY", drop: 5},
+			{title: "NAME"},
+			{title: "POOL", drop: 7},
+			{title: "PHASE", color: stateColor},
+			{title: "AGE", drop: 2, aged: true},
+			{title: "SESSIONS", drop: 6},
+			{title: "CORES", drop: 4},
+			{title: "MEMORY", drop: 5},
 			{title: "ADDRESS", drop: 3},
-			{title: "GPUS", wide: true}, {title: "PLACES", wide: true}, {title: "ZONE", wide: true}, {title: "CONFIG", wide: true},
-			{title: "PROVIDER", wide: true}, {title: "PROVIDER ID", wide: true}, {title: "SEEN", wide: true, aged: true},
-			{title: "ID", wide: true}, {title: "REASON", flex: true, drop: 1},
+			{title: "GPUS", wide: true},
+			{title: "PLACES", wide: true},
+			{title: "ZONE", wide: true},
+			{title: "CONFIG", wide: true},
+			{title: "PROVIDER", wide: true},
+			{title: "PROVIDER ID", wide: true},
+			{title: "SEEN", wide: true, aged: true},
+			{title: "ID", wide: true},
+			{title: "REASON", flex: true, drop: 1},
 		},
 	}
 	wrap := func(s *fleet.Server) item {
@@ -111,10 +122,19 @@ func sessionKind() kind {
 		plural: "sessions", singular: "session", short: []string{"sess"}, explain: "sessions",
 		filters: []string{"pool", "user", "server", "state", "all"},
 		columns: []column{
-			{title: "ID"}, {title: "POOL", drop: 7}, {title: "USER", drop: 4}, {title: "STATE", color: stateColor},
-			{title: "SERVER"}, {title: "ADDRESS", drop: 1}, {title: "NEED", drop: 6}, {title: "AGE", drop: 3, aged: true},
+			{title: "ID"},
+			{title: "POOL", drop: 7},
+			{title: "USER", drop: 4},
+			{title: "STATE", color: stateColor},
+			{title: "SERVER"},
+			{title: "ADDRESS", drop: 1},
+			{title: "NEED", drop: 6},
+			{title: "AGE", drop: 3, aged: true},
 			{title: "EXPIRES", drop: 5, aged: true},
-			{title: "ZONE", wide: true}, {title: "STAGING", wide: true}, {title: "OWNER", wide: true}, {title: "REASON", flex: true, drop: 2},
+			{title: "ZONE", wide: true},
+			{title: "STAGING", wide: true},
+			{title: "OWNER", wide: true},
+			{title: "REASON", flex: true, drop: 2},
 		},
 	}
 	wrap := func(s *client.Session) item {
@@ -168,8 +188,13 @@ func eventKind() kind {
 		plural: "events", singular: "event", short: []string{"ev"},
 		filters: []string{"pool", "kind", "name", "type", "limit"},
 		columns: []column{
-			{title: "SEQ", wide: true}, {title: "TIME"}, {title: "TYPE", drop: 2}, {title: "OBJECT"},
-			{title: "POOL", wide: true}, {title: "ACTOR", drop: 1}, {title: "MESSAGE", flex: true},
+			{title: "SEQ", wide: true},
+			{title: "TIME"},
+			{title: "TYPE", drop: 2},
+			{title: "OBJECT"},
+			{title: "POOL", wide: true},
+			{title: "ACTOR", drop: 1},
+			{title: "MESSAGE", flex: true},
 		},
 	}
 	k.list = func(ctx context.Context, c *client.Client, f filters) ([]item, error) {
@@ -232,8 +257,14 @@ func tokenKind() kind {
 	k := kind{
 		plural: "tokens", singular: "token", short: []string{"tok"},
 		columns: []column{
-			{title: "ID"}, {title: "NAME"}, {title: "ROLE"}, {title: "POOL", drop: 3}, {title: "AGE", drop: 2, aged: true},
-			{title: "EXPIRES", drop: 4, aged: true}, {title: "USED", drop: 1, aged: true}, {title: "CREATED BY", wide: true},
+			{title: "ID"},
+			{title: "NAME"},
+			{title: "ROLE"},
+			{title: "POOL", drop: 3},
+			{title: "AGE", drop: 2, aged: true},
+			{title: "EXPIRES", drop: 4, aged: true},
+			{title: "USED", drop: 1, aged: true},
+			{title: "CREATED BY", wide: true},
 		},
 	}
 	wrap := func(t *fleet.APIToken) item {

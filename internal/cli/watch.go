@@ -81,7 +81,7 @@ func (a *app) watch(ctx context.Context, c *client.Client, k kind, names []strin
 // ended turns an error that only says that the user interrupted into success.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the interruption is the wanted end
 	}
 	return err
 }

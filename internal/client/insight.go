@@ -77,7 +77,7 @@ func (c *Client) ProviderKinds(ctx context.Context) ([]ProviderKind, error) {
 func (c *Client) CheckProvider(ctx context.Context, name string) (*CheckReport, error) {
 	var out CheckReport
 	_, err := c.do(ctx, request{
-		method: http.MethodPost, path: []string{string(fleet.KindVMProvider.Plural()), name, "check"},
+		method: http.MethodPost, path: []string{fleet.KindVMProvider.Plural(), name, "check"},
 		out: &out, repeat: true, wait: MaxWait, // a cloud may be slow to answer
 	})
 	if err != nil {

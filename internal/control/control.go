@@ -67,7 +67,7 @@ type Controller struct {
 	clouds *clouds
 
 	mu       sync.Mutex
-	decided  map[string]string     // pool → last decision written, without times
+	decided  map[string]decided    // pool → last decision written
 	listSoon func(provider string) // asks for a listing before it is due
 
 	listFailures map[string]int // provider → failed listings in a row
@@ -85,7 +85,7 @@ func New(d Deps) *Controller {
 		d.Retention = DefaultRetention
 	}
 	return &Controller{
-		Deps: d, clouds: newClouds(d), decided: map[string]string{},
+		Deps: d, clouds: newClouds(d), decided: map[string]decided{},
 		listSoon: func(string) {}, listFailures: map[string]int{},
 	}
 }

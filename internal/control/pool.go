@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/claim"
@@ -152,11 +153,12 @@ func (c *Controller) stage(ctx context.Context, in plan.Input, st plan.Staging) 
 func (c *Controller) carryOut(ctx context.Context, in plan.Input, d plan.Decision) error {
 	digest := decisionDigest(d)
 	c.mu.Lock()
-	same := c.decided[d.Pool] == digest
+	last, known := c.decided[d.Pool]
 	c.mu.Unlock()
-	if same && !acts(d) {
+	if last.digest == digest && !acts(d) {
 		return nil
 	}
+	limits := limitsOf(d)
 	err := c.write(ctx, func(tx *store.Tx) error {
 		if err := tx.LockPool(d.Pool); err != nil {
 			return err
@@ -175,13 +177,19 @@ func (c *Controller) carryOut(ctx context.Context, in plan.Input, d plan.Decisio
 				return err
 			}
 		}
+		if known && last.limits != limits {
+			tx.Emit(fleet.Event{
+				At: c.now(), Type: fleet.EventPoolDecision, Kind: string(fleet.KindPool), Name: d.Pool, Pool: d.Pool,
+				Actor: Actor, Message: fleet.Or(limits, "nothing hinders the pool any more"),
+			})
+		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("carrying out the decision for pool %s: %w", d.Pool, err)
 	}
 	c.mu.Lock()
-	c.decided[d.Pool] = digest
+	c.decided[d.Pool] = decided{digest, limits}
 	c.mu.Unlock()
 	c.Metrics.decided(d)
 	return nil
@@ -194,6 +202,31 @@ func acts(d plan.Decision) bool {
 		}
 	}
 	return false
+}
+
+// limitsOf says what keeps the pool from what it wants, in words that stay the
+// same while it does.
+func limitsOf(d plan.Decision) string {
+	var out []string
+	for _, cd := range d.Configs {
+		for _, r := range cd.Reasons {
+			switch r.Code {
+			case plan.ReasonMaxServers, plan.ReasonMax, plan.ReasonFrozen, plan.ReasonDisabled, plan.ReasonTooLarge, plan.ReasonNoShape, plan.ReasonProvider:
+				out = append(out, cd.Config+": "+r.Message)
+			case plan.ReasonBlocked:
+				// Its end moves with every attempt; the provider's own events tell it.
+				out = append(out, cd.Config+": "+strings.SplitN(r.Message, " until ", 2)[0])
+			default:
+			}
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// decided is what was last written of a decision.
+type decided struct {
+	digest string
+	limits string
 }
 
 // decisionDigest is what makes two decisions differ for a reader.

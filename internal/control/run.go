@@ -377,6 +377,8 @@ func WakeFor(e fleet.Event) Wake {
 		return w
 	case fleet.EventKindToken:
 		return Wake{}
+	case string(fleet.KindPool):
+		return Wake{Configured: e.Type != fleet.EventPoolDecision}
 	case string(fleet.KindVMProvider):
 		changed := e.Type == fleet.EventObjectUpdated || e.Type == fleet.EventObjectCreated
 		w := Wake{Configured: true, Settings: changed}

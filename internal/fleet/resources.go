@@ -67,8 +67,12 @@ var memoryUnits = []struct {
 	suffix string
 	unit   Memory
 }{
-	{"TiB", TiB}, {"GiB", GiB}, {"MiB", MiB},
-	{"Ti", TiB}, {"Gi", GiB}, {"Mi", MiB},
+	{"TiB", TiB},
+	{"GiB", GiB},
+	{"MiB", MiB},
+	{"Ti", TiB},
+	{"Gi", GiB},
+	{"Mi", MiB},
 }
 
 // ParseMemory reads "512Mi", "4Gi", "4GiB", "1.5Ti" or a bare number of MiB.

@@ -148,6 +148,7 @@ func (s *Server) Move(to Phase, reason string, now time.Time) error {
 		s.DrainDeadline = nil
 	case PhaseGone:
 		s.GoneAt = &now
+	default:
 	}
 	return nil
 }

@@ -78,12 +78,16 @@ func checkMeta(m fleet.Meta) []fleet.FieldError {
 	for _, key := range sortedKeys(m.Labels) {
 		path, value := settings.JoinKey("metadata.labels", key), m.Labels[key]
 		if !labelKey.MatchString(key) {
-			problems = append(problems, fleet.FieldError{Path: path, Value: key,
-				Message: "is not a valid key of a label: use 1 to 63 letters, digits and - _ . / between them"})
+			problems = append(problems, fleet.FieldError{
+				Path: path, Value: key,
+				Message: "is not a valid key of a label: use 1 to 63 letters, digits and - _ . / between them",
+			})
 		}
 		if !labelValue.MatchString(value) {
-			problems = append(problems, fleet.FieldError{Path: path, Value: value,
-				Message: "is not a valid value of a label: use at most 63 letters, digits and - _ . between them"})
+			problems = append(problems, fleet.FieldError{
+				Path: path, Value: value,
+				Message: "is not a valid value of a label: use at most 63 letters, digits and - _ . between them",
+			})
 		}
 	}
 	return problems

@@ -80,12 +80,9 @@ func (c *configPass) because(code ReasonCode, until time.Time, format string, ar
 }
 
 func (p *pass) decide(c *configPass) ConfigDecision {
-	surplus := time.Time{}
+	surplus := c.SurplusSince
 	if c.active {
-		wanted := p.create(c)
-		surplus = p.retire(c, wanted)
-	} else {
-		surplus = c.SurplusSince
+		surplus = p.retire(c, p.create(c))
 	}
 	return ConfigDecision{
 		Config: c.Name, Zone: c.Spec.Zone, Window: c.window,

@@ -128,7 +128,7 @@ func (s *Service) ExplainPool(ctx context.Context, p auth.Principal, name string
 	ready, queued := st.Servers[fleet.PhaseReady], st.Sessions[fleet.SessionQueued]
 	e.State = "satisfied"
 	e.Summary = fmt.Sprintf("%s ready; %s free of %s; %s active, %d queued", count(ready, "server"), st.Free, st.Capacity, count(st.Sessions[fleet.SessionActive], "session"), queued)
-	d, err := s.plan(ctx, name)
+	d, err := s.planNow(ctx, name)
 	if err != nil {
 		return Explanation{}, fmt.Errorf("planning pool %s: %w", name, err)
 	}

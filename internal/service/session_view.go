@@ -101,14 +101,20 @@ func (s *Service) plan(ctx context.Context, pool string) (plan.Decision, error) 
 	if fresh {
 		return d, nil
 	}
+	return s.planNow(ctx, pool)
+}
+
+// planNow is the decision of this moment.
+func (s *Service) planNow(ctx context.Context, pool string) (plan.Decision, error) {
+	c := &s.plans
 	if s.Plan == nil {
 		return plan.Decision{Pool: pool}, nil
 	}
 	all, err := s.Plan(ctx, pool)
 	if err != nil {
-		return d, err
+		return plan.Decision{}, err
 	}
-	d = plan.Decision{Pool: pool}
+	d := plan.Decision{Pool: pool}
 	for _, one := range all {
 		if one.Pool == pool {
 			d = one

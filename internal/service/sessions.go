@@ -148,7 +148,7 @@ func (s *Service) demand(tx *store.Tx, r AcquireRequest) (fleet.PoolSpec, fleet.
 	}
 	object, err := tx.Object(fleet.KindPool, r.Pool)
 	if errors.Is(err, store.ErrNotFound) {
-		bad("pool", r.Pool, "there is no such pool: see headroom get pools")
+		bad("pool", r.Pool, "there is no pool %q: headroom get pools lists those that exist", r.Pool)
 		return fleet.PoolSpec{}, fleet.Resources{}, fleet.Invalid("session request", fields)
 	}
 	if err != nil {
@@ -160,7 +160,7 @@ func (s *Service) demand(tx *store.Tx, r AcquireRequest) (fleet.PoolSpec, fleet.
 	}
 	if r.Zone != "" {
 		if _, err := tx.Object(fleet.KindZone, r.Zone); errors.Is(err, store.ErrNotFound) {
-			bad("zone", r.Zone, "there is no such zone: see headroom get zones")
+			bad("zone", r.Zone, "there is no zone %q: headroom get zones lists those that exist", r.Zone)
 		} else if err != nil {
 			return spec, fleet.Resources{}, fmt.Errorf("reading zone %s: %w", r.Zone, err)
 		}

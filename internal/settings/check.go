@@ -121,7 +121,7 @@ func checkWhen(f *field, fields []field, fail func(string, ...any)) {
 		fail("tag when names the unknown field %s", f.when.field)
 		return
 	}
-	if values := fields[i].tagList("enum"); len(values) > 0 {
+	if values := fields[i].enum(); len(values) > 0 {
 		for _, v := range f.when.values {
 			if !slices.Contains(values, v) {
 				fail("tag when wants %s=%s, but its values are %s", f.when.field, v, strings.Join(values, ", "))

@@ -88,9 +88,9 @@ func newField(sf reflect.StructField, name, options string, index []int) field {
 	return f
 }
 
-// tagList splits a tag with comma-separated values.
-func (f *field) tagList(key string) []string {
-	if v := f.tag.Get(key); v != "" {
+// enum lists the values that the field may have; none: any.
+func (f *field) enum() []string {
+	if v := f.tag.Get("enum"); v != "" {
 		return strings.Split(v, ",")
 	}
 	return nil

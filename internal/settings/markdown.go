@@ -94,7 +94,7 @@ func typeName(t reflect.Type) string {
 func ruleText(f *field) string {
 	var rules []string
 	add := func(format string, args ...any) { rules = append(rules, fmt.Sprintf(format, args...)) }
-	if values := f.tagList("enum"); len(values) > 0 {
+	if values := f.enum(); len(values) > 0 {
 		add("`%s`", strings.Join(values, "`, `"))
 	}
 	low, high := f.tag.Get("minimum"), f.tag.Get("maximum")

@@ -13,7 +13,7 @@ import (
 // what is wrong, naming the rule. Tags that cannot be read are ignored here;
 // CheckDefinition finds them.
 func checkRules(v reflect.Value, f *field) string {
-	if values := f.tagList("enum"); len(values) > 0 && !ownText(v.Type()) {
+	if values := f.enum(); len(values) > 0 && !ownText(v.Type()) {
 		have := fmt.Sprint(v.Interface())
 		if !slices.Contains(values, have) {
 			message := " is not one of its values: "

@@ -174,8 +174,13 @@ func TestRegistry(t *testing.T) {
 func TestCheckDefinition(t *testing.T) {
 	t.Parallel()
 	for _, spec := range []any{
-		fleet.ZoneSpec{}, fleet.PoolSpec{}, fleet.VMProviderSpec{}, fleet.DNSProviderSpec{},
-		fleet.AutoscaleConfigSpec{}, fleet.StagingSpec{}, &cloud{},
+		fleet.ZoneSpec{},
+		fleet.PoolSpec{},
+		fleet.VMProviderSpec{},
+		fleet.DNSProviderSpec{},
+		fleet.AutoscaleConfigSpec{},
+		fleet.StagingSpec{},
+		&cloud{},
 	} {
 		if problems := settings.CheckDefinition(spec); len(problems) > 0 {
 			t.Errorf("%T: %v", spec, problems)

@@ -329,7 +329,7 @@ func hint(f *field) string {
 
 // remedy says how to give a field that is missing.
 func remedy(f *field) string {
-	if values := f.tagList("enum"); len(values) > 0 && f.typ.Kind() != reflect.Slice {
+	if values := f.enum(); len(values) > 0 && f.typ.Kind() != reflect.Slice {
 		return "write " + orList(values)
 	}
 	if example := f.tag.Get("example"); example != "" {

@@ -32,7 +32,7 @@ type candidate struct {
 	free     []int64
 }
 
-var claimWays = [2][2]*claimWay{
+var claimWays = [2][2]*claimWay{ //nolint:gochecknoglobals // texts of statements, made once and never changed
 	{newClaimWay(false, false), newClaimWay(false, true)},
 	{newClaimWay(true, false), newClaimWay(true, true)},
 }

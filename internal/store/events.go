@@ -65,7 +65,7 @@ const eventColumns = "seq, at, type, kind, name, id, pool, actor, message, data"
 const eventRows = 32
 
 // eventInserts are the statements that insert 1 to eventRows events.
-var eventInserts = eventInsertTexts()
+var eventInserts = eventInsertTexts() //nolint:gochecknoglobals // texts of statements, made once and never changed
 
 func eventInsertTexts() []string {
 	const columns = 10

@@ -182,7 +182,7 @@ func (w *writing) begin() *lostError {
 func (w *writing) run(j *job, shared bool) *lostError {
 	if j.ctx.Err() != nil {
 		j.err = fmt.Errorf("before the database's turn: %w", context.Cause(j.ctx))
-		return nil
+		return nil //nolint:nilerr // the error is the closure's own; the connection is not lost
 	}
 	for try := 0; ; try++ {
 		if !w.open {

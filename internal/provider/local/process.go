@@ -156,8 +156,12 @@ func (m machine) signal(sig syscall.Signal) error {
 		return err
 	}
 	if pid == 0 {
-		if held, err := lockHeld(m.path(fileLock)); err != nil || !held {
+		held, err := lockHeld(m.path(fileLock))
+		if errors.Is(err, fs.ErrNotExist) || (err == nil && !held) {
 			return nil
+		}
+		if err != nil {
+			return err
 		}
 		return provider.Errorf(provider.Unavailable, "the process of machine %s is not to be seen yet", m.name)
 	}

@@ -59,11 +59,10 @@ func testServerRoundTrip(t *testing.T, s *store.Store) {
 	wantSame(t, "inserted with little", got(few.ID), few)
 
 	// Everything that can be saved, saved with other values.
-	changed := *few
 	other := fullServer(few.ID)
 	other.Name, other.Origin, other.CreatedAt = few.Name, few.Origin, few.CreatedAt
 	other.Claimed, other.Sessions, other.Users = fleet.Resources{}, 0, 0
-	changed = *other
+	changed := *other
 	write(t, s, func(tx *store.Tx) error {
 		c := changed
 		if err := tx.SaveServer(&c); err != nil {
