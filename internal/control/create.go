@@ -53,6 +53,7 @@ func (c *Controller) stepCreate(ctx context.Context, s *fleet.Server, spec fleet
 		if s.CallAt == nil {
 			s.CallAt = &now
 		}
+		s.AskedAt = &now
 		return true, c.move(tx, s, fleet.PhaseCreating, "the cloud is asked for the machine")
 	})
 	if err != nil || s.Phase != fleet.PhaseCreating {
@@ -74,12 +75,29 @@ func (c *Controller) resumeCreate(ctx context.Context, r *realm, s *fleet.Server
 	if s.ProviderID != "" {
 		return c.created(ctx, r, s, spec, provider.Instance{ID: s.ProviderID}, "the cloud accepted")
 	}
-	settled := s.PhaseSince.Add(r.grace())
+	settled := r.settled(s)
 	if l := r.lastListing(); l == nil || l.At.Before(settled) {
 		c.listSoon(s.VMProvider)
 		return max(settled.Sub(c.now()), r.busy()), nil
 	}
+	s, err := c.change(ctx, s.ID, func(_ *store.Tx, s *fleet.Server) (bool, error) {
+		if s.Phase != fleet.PhaseCreating {
+			return false, nil
+		}
+		now := c.now()
+		s.AskedAt = &now
+		return true, nil
+	})
+	if err != nil || s.Phase != fleet.PhaseCreating {
+		return 0, err
+	}
 	return c.callCreate(ctx, r, s, spec)
+}
+
+// settled is the moment from which a listing must show what came of the last
+// create call: the call itself may have gone on for its whole deadline.
+func (r *realm) settled(s *fleet.Server) time.Time {
+	return fleet.Value(s.AskedAt, s.CreatedAt).Add(provider.MaxCallTimeout + r.grace())
 }
 
 func (c *Controller) callCreate(ctx context.Context, r *realm, s *fleet.Server, spec fleet.AutoscaleConfigSpec) (time.Duration, error) {

@@ -151,7 +151,7 @@ func (c *Controller) compare(ctx context.Context, r *realm, l *provider.Listing,
 	}
 	// A listing that began too early, or while the cloud may not show the
 	// machine yet, proves nothing.
-	if l.At.Before(s.PhaseSince.Add(r.grace())) || l.At.Before(fleet.Value(s.CallAt, s.CreatedAt).Add(r.grace())) {
+	if l.At.Before(s.PhaseSince.Add(r.grace())) || l.At.Before(r.settled(s)) {
 		return false, nil
 	}
 	return true, c.setUnseen(ctx, s, s.Unseen+1)

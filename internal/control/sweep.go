@@ -103,18 +103,22 @@ func (c *Controller) orphans(ctx context.Context, r *realm, l *provider.Listing)
 					Provider: r.provider, Kind: sightingMachine, CloudID: o.inst.ID, Name: o.inst.Name,
 					ServerID: o.inst.Tags.Server, FirstSeen: l.At,
 				}
-				c.emitProvider(tx, r.provider, fleet.EventOrphanFound, fmt.Sprintf("machine %s (%s) bears our mark and no server explains it", o.inst.Name, o.inst.ID))
 			}
 			delete(before, o.inst.ID)
 			if again && !l.At.After(s.LastSeen) {
 				continue
 			}
+			earlier := s
 			s.Count, s.LastSeen = s.Count+1, l.At
 			if err := tx.SaveSighting(s); err != nil {
 				return err
 			}
-			if s.Count >= 2 && l.At.Sub(s.FirstSeen) >= r.grace() && l.At.Sub(o.inst.CreatedAt) >= r.grace() {
-				due = append(due, o)
+			if !proven(s, o.inst, r.grace()) {
+				continue
+			}
+			due = append(due, o)
+			if !proven(earlier, o.inst, r.grace()) { // a deleted machine may be listed for a while: only now is it news
+				c.emitProvider(tx, r.provider, fleet.EventOrphanFound, fmt.Sprintf("machine %s (%s) bears our mark and no server explains it", o.inst.Name, o.inst.ID))
 			}
 		}
 		for id := range before { // explained or gone meanwhile
@@ -130,6 +134,12 @@ func (c *Controller) orphans(ctx context.Context, r *realm, l *provider.Listing)
 		return nil, fmt.Errorf("recording sightings of provider %s: %w", r.provider, err)
 	}
 	return due, nil
+}
+
+// proven says that a machine without a server has been seen often and long
+// enough.
+func proven(s store.Sighting, inst provider.Instance, grace time.Duration) bool {
+	return s.Count >= 2 && s.LastSeen.Sub(s.FirstSeen) >= grace && s.LastSeen.Sub(inst.CreatedAt) >= grace
 }
 
 func isSuspect(suspects []orphan, id string) bool {

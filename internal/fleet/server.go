@@ -111,6 +111,7 @@ type Server struct {
 	AgentVersion     string         `json:"agent_version,omitempty"`
 	CreatedAt        time.Time      `json:"created_at"`
 	CallAt           *time.Time     `json:"call_at,omitempty" doc:"First create call; provision_timeout counts from here."`
+	AskedAt          *time.Time     `json:"asked_at,omitempty" doc:"Last create call. Until the cloud must show what came of it, its absence proves nothing."`
 	ReadyAt          *time.Time     `json:"ready_at,omitempty"`
 	LastSeenAt       *time.Time     `json:"last_seen_at,omitempty" doc:"Last sign of life of the agent."`
 	RegisteredAt     *time.Time     `json:"registered_at,omitempty"`

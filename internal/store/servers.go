@@ -17,19 +17,19 @@ const serverColumns = "id, name, origin, pool, zone, autoscale_config, vm_provid
 	" capacity_cores, capacity_memory, capacity_gpus, capacity_places, capacity_source," +
 	" claimed_cores, claimed_memory, claimed_gpus, claimed_places, sessions, users, max_users," +
 	" one_shot, used, drain_deadline, attempts, unseen, agent_version," +
-	" created_at, call_at, ready_at, last_seen_at, registered_at, gone_at, version"
+	" created_at, call_at, ready_at, last_seen_at, registered_at, gone_at, version, asked_at"
 
 func scanServer(r *sql.Rows) (*fleet.Server, error) {
 	var s fleet.Server
 	var phaseSince, created int64
 	var addresses string
-	var drain, call, ready, seen, registered, gone sql.NullInt64
+	var drain, call, ready, seen, registered, gone, asked sql.NullInt64
 	err := r.Scan(&s.ID, &s.Name, &s.Origin, &s.Pool, &s.Zone, &s.AutoscaleConfig, &s.VMProvider, &s.ProviderRevision,
 		&s.Phase, &phaseSince, &s.Reason, &s.Missing, &s.ProviderID, &s.Offer, &addresses,
 		&s.Capacity.Cores, &s.Capacity.MemoryMiB, &s.Capacity.GPUs, &s.Capacity.Places, &s.CapacitySource,
 		&s.Claimed.Cores, &s.Claimed.MemoryMiB, &s.Claimed.GPUs, &s.Claimed.Places, &s.Sessions, &s.Users, &s.MaxUsers,
 		&s.OneShot, &s.Used, &drain, &s.Attempts, &s.Unseen, &s.AgentVersion,
-		&created, &call, &ready, &seen, &registered, &gone, &s.Version)
+		&created, &call, &ready, &seen, &registered, &gone, &s.Version, &asked)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func scanServer(r *sql.Rows) (*fleet.Server, error) {
 	}
 	s.PhaseSince, s.CreatedAt = moment(phaseSince), moment(created)
 	s.DrainDeadline, s.CallAt, s.ReadyAt = momentp(drain), momentp(call), momentp(ready)
-	s.LastSeenAt, s.RegisteredAt, s.GoneAt = momentp(seen), momentp(registered), momentp(gone)
+	s.LastSeenAt, s.RegisteredAt, s.GoneAt, s.AskedAt = momentp(seen), momentp(registered), momentp(gone), momentp(asked)
 	return &s, nil
 }
 
@@ -59,7 +59,7 @@ func normaliseServer(s *fleet.Server) {
 		s.Addresses = []string{}
 	}
 	s.PhaseSince, s.CreatedAt = exact(s.PhaseSince), exact(s.CreatedAt)
-	for _, p := range []**time.Time{&s.DrainDeadline, &s.CallAt, &s.ReadyAt, &s.LastSeenAt, &s.RegisteredAt, &s.GoneAt} {
+	for _, p := range []**time.Time{&s.DrainDeadline, &s.CallAt, &s.ReadyAt, &s.LastSeenAt, &s.RegisteredAt, &s.GoneAt, &s.AskedAt} {
 		*p = exactp(*p)
 	}
 }
@@ -92,13 +92,13 @@ func (tx *Tx) InsertServer(s *fleet.Server) error {
 	free := n.Capacity.Sub(n.Claimed).Floor()
 	rows, err := tx.exec("INSERT INTO servers ("+serverColumns+", live, open, room, crowded, fixed, free_cores, free_memory, free_gpus, free_places)"+
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25,"+
-		" $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49) ON CONFLICT DO NOTHING",
+		" $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50) ON CONFLICT DO NOTHING",
 		n.ID, n.Name, string(n.Origin), n.Pool, n.Zone, n.AutoscaleConfig, n.VMProvider, n.ProviderRevision,
 		string(n.Phase), n.PhaseSince.UnixMicro(), n.Reason, n.Missing, n.ProviderID, n.Offer, addresses,
 		int64(n.Capacity.Cores), n.Capacity.MemoryMiB, n.Capacity.GPUs, n.Capacity.Places, string(n.CapacitySource),
 		int64(n.Claimed.Cores), n.Claimed.MemoryMiB, n.Claimed.GPUs, n.Claimed.Places, n.Sessions, n.Users, n.MaxUsers,
 		n.OneShot, n.Used, micros(n.DrainDeadline), n.Attempts, n.Unseen, n.AgentVersion,
-		n.CreatedAt.UnixMicro(), micros(n.CallAt), micros(n.ReadyAt), micros(n.LastSeenAt), micros(n.RegisteredAt), micros(n.GoneAt), n.Version,
+		n.CreatedAt.UnixMicro(), micros(n.CallAt), micros(n.ReadyAt), micros(n.LastSeenAt), micros(n.RegisteredAt), micros(n.GoneAt), n.Version, micros(n.AskedAt),
 		n.Phase != fleet.PhaseGone, open, open && allowed, open && !allowed, fixed, int64(free.Cores), free.MemoryMiB, free.GPUs, free.Places)
 	if err == nil && rows == 0 {
 		err = ErrExists
@@ -137,7 +137,7 @@ func (tx *Tx) SaveServer(s *fleet.Server) error {
 		capacity_cores = $15, capacity_memory = $16, capacity_gpus = $17, capacity_places = $18, capacity_source = $19,
 		max_users = $20, one_shot = $21, used = $22, drain_deadline = $23, attempts = $24, unseen = $25, agent_version = $26,
 		call_at = $27, ready_at = $28, last_seen_at = $29, registered_at = $30, gone_at = $31,
-		live = $32, open = $33,
+		live = $32, open = $33, asked_at = $34,
 		room = (CAST($33 AS BOOLEAN) AND (CAST($20 AS BIGINT) = 0 OR users < $20)),
 		crowded = (CAST($33 AS BOOLEAN) AND CAST($20 AS BIGINT) > 0 AND users >= $20),
 		free_cores = CASE WHEN CAST($15 AS BIGINT) > claimed_cores THEN $15 - claimed_cores ELSE 0 END,
@@ -150,7 +150,7 @@ func (tx *Tx) SaveServer(s *fleet.Server) error {
 		int64(n.Capacity.Cores), n.Capacity.MemoryMiB, n.Capacity.GPUs, n.Capacity.Places, string(n.CapacitySource),
 		n.MaxUsers, n.OneShot, n.Used, micros(n.DrainDeadline), n.Attempts, n.Unseen, n.AgentVersion,
 		micros(n.CallAt), micros(n.ReadyAt), micros(n.LastSeenAt), micros(n.RegisteredAt), micros(n.GoneAt),
-		n.Phase != fleet.PhaseGone, open)
+		n.Phase != fleet.PhaseGone, open, micros(n.AskedAt))
 	if err == nil && rows == 0 {
 		err = ErrStale
 	}

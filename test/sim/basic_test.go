@@ -43,6 +43,17 @@ func behaviour() sim.Behaviour {
 	}
 }
 
+// cloudOf is a cloud with the weather of a seed: how long machines take to
+// boot, how late listings are, and whether a repeated create is recognised.
+func cloudOf(seed uint64) sim.Behaviour {
+	b := behaviour()
+	b.Boot = sim.Spread{Law: sim.Lognormal, Mean: time.Duration(5+seed%7*20) * time.Second}
+	b.ListLag = sim.Spread{Law: sim.Uniform, Mean: time.Duration(seed%4*10) * time.Second, Max: time.Minute}
+	b.NoTokens = seed%3 == 0
+	b.Page = 3
+	return b
+}
+
 func TestFillsTakesAndReturns(t *testing.T) {
 	t.Parallel()
 	w := world.New(t, world.Options{Seed: 1, Manifest: manifest, Behaviour: behaviour()})

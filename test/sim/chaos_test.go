@@ -41,7 +41,7 @@ func TestHistories(t *testing.T) {
 		seed := *firstSeed + uint64(i)
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			w := world.New(t, world.Options{Seed: seed, Manifest: manifest, Behaviour: behaviour(), CrashRate: 0.01})
+			w := world.New(t, world.Options{Seed: seed, Manifest: manifest, Behaviour: cloudOf(seed), CrashRate: 0.01})
 			w.Live(24*time.Hour, world.Demand{PerHour: 20, Length: 20 * time.Minute, Most: 8}, world.Everything)
 			w.WantRest(4*time.Hour, 6*time.Hour)
 			w.WantNothingLeft(standbyOff, 2*time.Hour)
@@ -153,7 +153,7 @@ func TestEstates(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			w := world.New(t, world.Options{
-				Seed: seed, Manifest: fmt.Sprintf(estate, "20s", 2, 1, 2, 2), Behaviour: behaviour(), CrashRate: 0.01,
+				Seed: seed, Manifest: fmt.Sprintf(estate, "20s", 2, 1, 2, 2), Behaviour: cloudOf(seed), CrashRate: 0.01,
 			})
 			w.Live(24*time.Hour, world.Demand{
 				PerHour: 20, Length: 20 * time.Minute, Most: 10, Pools: []string{"p", "desks"},

@@ -91,6 +91,7 @@ CREATE TABLE servers (
     agent_version     TEXT NOT NULL,
     created_at        BIGINT NOT NULL,
     call_at           BIGINT,
+    asked_at          BIGINT,
     ready_at          BIGINT,
     last_seen_at      BIGINT,
     registered_at     BIGINT,

@@ -19,7 +19,7 @@ func fullServer(id string) *fleet.Server {
 		Addresses: []string{"10.0.0.1", "::1"}, Capacity: fleet.Resources{Cores: 8000, MemoryMiB: 9000, GPUs: 10, Places: 11},
 		CapacitySource: fleet.CapacityOverride, Claimed: fleet.Resources{Cores: 1, MemoryMiB: 2, GPUs: 3, Places: 4}, Sessions: 5, Users: 6, MaxUsers: 7,
 		OneShot: true, Used: true, DrainDeadline: moment(2), Attempts: 12, Unseen: 13, AgentVersion: "v1.2",
-		CreatedAt: *moment(0), CallAt: moment(3), ReadyAt: moment(4), LastSeenAt: moment(5), RegisteredAt: moment(6), GoneAt: moment(7), Version: 1,
+		CreatedAt: *moment(0), CallAt: moment(3), ReadyAt: moment(4), LastSeenAt: moment(5), RegisteredAt: moment(6), GoneAt: moment(7), AskedAt: moment(8), Version: 1,
 	}
 }
 
@@ -76,7 +76,7 @@ func testServerRoundTrip(t *testing.T, s *store.Store) {
 	})
 	changed = *got(few.ID)
 	other.Version = 2
-	for _, p := range []*time.Time{&other.PhaseSince, other.DrainDeadline, other.CallAt, other.ReadyAt, other.LastSeenAt, other.RegisteredAt, other.GoneAt} {
+	for _, p := range []*time.Time{&other.PhaseSince, other.DrainDeadline, other.CallAt, other.ReadyAt, other.LastSeenAt, other.RegisteredAt, other.GoneAt, other.AskedAt} {
 		*p = us(*p)
 	}
 	wantSame(t, "saved", &changed, other)
