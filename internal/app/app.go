@@ -108,6 +108,11 @@ func (a *App) compose(ctx context.Context) error {
 	a.sims = &simClouds{clock: a.clock, clouds: map[string]*sim.Cloud{}}
 	kinds := all.Kinds(a.sims.get)
 	deriver, err := service.OpenDeriver(ctx, a.store, a.keeper)
+	if errors.Is(err, secret.ErrWrongKey) {
+		return &fleet.Error{Code: fleet.CodeConflict, Cause: err, Message: fmt.Sprintf(
+			"%v: all controllers of one database need the same %s: copy it from the data directory of the first one, or from your backup, to %s",
+			err, keyFile, filepath.Join(a.cfg.DataDir, keyFile))}
+	}
 	if err != nil {
 		return err
 	}
@@ -117,7 +122,7 @@ func (a *App) compose(ctx context.Context) error {
 	}
 	a.control = control.New(control.Deps{
 		Store: a.store, Clock: a.clock, Log: a.log, Open: open.open, Shape: open.shape,
-		Bootstrap: a.bootstrap(deriver), Retention: a.cfg.Retention, Metrics: control.NewMetrics(registry),
+		Bootstrap: a.bootstrap(deriver), Retention: a.cfg.Retention, Metrics: control.NewMetrics(registry), Address: a.url,
 	})
 	a.service, err = service.New(service.Deps{
 		Store: a.store, Clock: a.clock, Kinds: kinds, Keeper: a.keeper, Deriver: deriver, Log: a.log,
@@ -269,6 +274,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.sims.made = func(c *sim.Cloud) { agents.Go(func() { a.playAgents(ctx, c) }) }
 	a.sims.mu.Unlock()
 
+	g.Go(func() error { a.store.Follow(ctx); return nil })
 	g.Go(func() error { return a.control.Run(ctx) })
 	g.Go(func() error {
 		err := a.serve()

@@ -159,7 +159,9 @@ func TestAnAnswerThatIsNotOursNamesTheURL(t *testing.T) {
 	if _, err := c.WhoAmI(t.Context()); err == nil || !strings.Contains(err.Error(), c.URL()) {
 		t.Errorf("got %v", err)
 	}
-	c = open(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound) })
+	c = open(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound)
+	})
 	if _, err := c.WhoAmI(t.Context()); err == nil || !strings.Contains(err.Error(), "redirects to https://elsewhere.example/") {
 		t.Errorf("got %v", err)
 	}

@@ -25,7 +25,7 @@ const (
 // change something.
 func (c *Controller) tripCircuit(ctx context.Context, name string, cause error) error {
 	err := c.write(ctx, func(tx *store.Tx) error {
-		state, err := tx.ProviderState(name)
+		state, err := providerState(tx, name)
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,10 @@ func (c *Controller) closeCircuit(tx *store.Tx, name string) error {
 		return err
 	}
 	if state.Failures == 0 && (state.Circuit == "" || state.Circuit == snapshot.CircuitClosed) {
-		return nil
+		return nil // as a rule: worth no lock
+	}
+	if state, err = providerState(tx, name); err != nil {
+		return err
 	}
 	if state.Circuit == snapshot.CircuitOpen {
 		c.emitProvider(tx, name, fleet.EventProviderCircuit, "in use again: it made a machine")
@@ -77,7 +80,7 @@ func (c *Controller) closeCircuit(tx *store.Tx, name string) error {
 func (c *Controller) ProviderChanged(ctx context.Context, name string) error {
 	c.clouds.forget(name)
 	return c.write(ctx, func(tx *store.Tx) error {
-		state, err := tx.ProviderState(name)
+		state, err := providerState(tx, name)
 		if err != nil {
 			return err
 		}
@@ -89,6 +92,16 @@ func (c *Controller) ProviderChanged(ctx context.Context, name string) error {
 		state.BlockedUntil, state.BlockedReason, state.Error, state.ErrorClass = time.Time{}, "", "", ""
 		return tx.SaveProviderState(state)
 	})
+}
+
+// providerState reads what is remembered of a provider, in order to change it:
+// the pools that use it, on other nodes too, wait meanwhile with their
+// creations.
+func providerState(tx *store.Tx, name string) (store.ProviderState, error) {
+	if err := tx.LockProvider(name); err != nil {
+		return store.ProviderState{}, err
+	}
+	return tx.ProviderState(name)
 }
 
 func (c *Controller) emitProvider(tx *store.Tx, name string, t fleet.EventType, message string) {

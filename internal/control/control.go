@@ -42,9 +42,13 @@ type Deps struct {
 	Bootstrap func(ctx context.Context, s *fleet.Server) (provider.Bootstrap, error)
 	// Dial tries a TCP port of a machine; nil uses the network.
 	Dial func(ctx context.Context, address string) error
-	// Fence is called first in every write of the controller; an error means
-	// that this node no longer owns the work. nil: there is only one node.
-	Fence func(tx *store.Tx) error
+	// Fence is called first in every write of the controller, with the context
+	// of the step; an error means that this node no longer owns the work. nil:
+	// on a database that other nodes share, the ownership that Run gave to the
+	// step is checked.
+	Fence func(ctx context.Context, tx *store.Tx) error
+	// Address is where this node is reached; it is shown beside its id. Optional.
+	Address string
 
 	Retention Retention
 	Metrics   *Metrics // optional
@@ -79,7 +83,7 @@ func New(d Deps) *Controller {
 		d.Dial = dialTCP
 	}
 	if d.Fence == nil {
-		d.Fence = func(*store.Tx) error { return nil }
+		d.Fence = fence
 	}
 	if d.Retention == (Retention{}) {
 		d.Retention = DefaultRetention
@@ -100,7 +104,7 @@ func (c *Controller) now() time.Time { return c.Clock.Now() }
 // ownership meanwhile.
 func (c *Controller) write(ctx context.Context, fn func(tx *store.Tx) error) error {
 	return c.Store.Write(ctx, func(tx *store.Tx) error {
-		if err := c.Fence(tx); err != nil {
+		if err := c.Fence(ctx, tx); err != nil {
 			return err
 		}
 		return fn(tx)

@@ -209,7 +209,7 @@ func (c *Controller) noteReason(ctx context.Context, s *fleet.Server, why string
 func (c *Controller) fallThrough(ctx context.Context, s *fleet.Server, cause error) error {
 	until := c.now().Add(quotaMemory)
 	return c.write(ctx, func(tx *store.Tx) error {
-		state, err := tx.ProviderState(s.VMProvider)
+		state, err := providerState(tx, s.VMProvider)
 		if err != nil {
 			return err
 		}

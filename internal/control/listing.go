@@ -176,7 +176,7 @@ func (c *Controller) noteListing(ctx context.Context, name string, cause error) 
 		text = safe(cause)
 	}
 	err := c.write(ctx, func(tx *store.Tx) error {
-		state, err := tx.ProviderState(name)
+		state, err := providerState(tx, name)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ type Metrics struct {
 	retired  *prometheus.CounterVec
 	failures *prometheus.CounterVec
 	passes   *prometheus.HistogramVec
+	owned    prometheus.Gauge
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -31,8 +32,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "headroom_step_seconds", Help: "Duration of one step of a control loop.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
 		}, []string{"loop"}),
+		owned: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "headroom_owned_keys", Help: "Pools, providers and other work that this node owns at present.",
+		}),
 	}
-	r.MustRegister(m.created, m.retired, m.failures, m.passes)
+	r.MustRegister(m.created, m.retired, m.failures, m.passes, m.owned)
 	return m
 }
 
@@ -63,5 +67,11 @@ func (m *Metrics) listFailed(p string, class provider.Class)   { m.failed(p, "li
 func (m *Metrics) step(loop string, seconds float64) {
 	if m != nil {
 		m.passes.WithLabelValues(loop).Observe(seconds)
+	}
+}
+
+func (m *Metrics) owns(keys int) {
+	if m != nil {
+		m.owned.Set(float64(keys))
 	}
 }

@@ -319,6 +319,18 @@ func (c *Controller) allow(tx *store.Tx, name string, n int64) (allowed, revisio
 	return allowed, o.Revision, tx.SaveProviderState(state)
 }
 
+// refund gives back what a machine took of its provider's create rate that was
+// called off before the cloud was asked: demand that flickers must not use up
+// what other pools need.
+func (c *Controller) refund(tx *store.Tx, name string) error {
+	state, err := providerState(tx, name)
+	if err != nil || state.TokensAt.IsZero() {
+		return err
+	}
+	state.Tokens++ // the burst bounds it when it is read
+	return tx.SaveProviderState(state)
+}
+
 func (c *Controller) insertPlanned(tx *store.Tx, in plan.Input, cd *plan.ConfigDecision, cr plan.Create, revision int64) error {
 	var spec fleet.AutoscaleConfigSpec
 	for _, cfg := range in.Configs {
@@ -357,6 +369,9 @@ func (c *Controller) retire(tx *store.Tx, r plan.Retire) error {
 	replaced := r.Cause == plan.CauseRotation || r.Cause == plan.CauseDrift
 	switch {
 	case s.Phase == fleet.PhasePlanned && s.Attempts == 0:
+		if err := c.refund(tx, s.VMProvider); err != nil {
+			return err
+		}
 		err = c.move(tx, s, fleet.PhaseGone, "%s", r.Reason)
 	case s.Phase == fleet.PhasePlanned:
 		err = c.move(tx, s, fleet.PhaseDeleting, "%s", r.Reason)

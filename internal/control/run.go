@@ -21,29 +21,42 @@ const (
 	retainEvery  = 10 * time.Minute
 	remnantEvery = 10 * time.Minute
 	poolWorkers  = 4
+	// Opening a provider can take long and must not hold up the others.
+	resolveWorkers = 4
 )
 
-// Run does the work until ctx ends, and returns when all of it has stopped.
+// Run does the work until ctx ends, and returns when all of it has stopped. On
+// a database that other controllers share it works on what this node owns.
 func (c *Controller) Run(ctx context.Context) error {
 	l := &loops{
 		c: c, pools: newQueue(c, "pools"), sessions: newQueue(c, "sessions"), unresolved: newQueue(c, "unresolved"),
-		runners: map[string]*runner{}, providerOf: map[string]string{}, ctx: ctx,
+		runners: map[string]*runner{}, providerOf: map[string]string{}, restUntil: map[string]time.Time{},
 	}
+	l.own = newOwnership(ctx, c, l.gained, l.lost)
 	c.OnListSoon(l.listSoon)
 	remove := c.Store.OnCommit(l.wake)
 	defer remove()
+
+	// What is owned is kept until every step has ended.
+	owning, release := context.WithCancel(context.WithoutCancel(ctx))
+	var owner sync.WaitGroup
+	owner.Go(func() { l.own.run(owning) })
 
 	l.wg.Go(func() { l.resync(ctx) })
 	for range poolWorkers {
 		l.wg.Go(func() { work(ctx, c, l.pools, "pool", l.stepPool) })
 	}
 	l.wg.Go(func() { work(ctx, c, l.sessions, "sessions", l.stepSessions) })
-	l.wg.Go(func() { work(ctx, c, l.unresolved, "resolve", l.resolve) })
-	l.sessions.Add("expire")
+	for range resolveWorkers {
+		l.wg.Go(func() { work(ctx, c, l.unresolved, "resolve", l.resolve) })
+	}
 
 	<-ctx.Done()
+	l.own.stop()
 	l.stop()
 	l.wg.Wait()
+	release()
+	owner.Wait()
 	return nil
 }
 
@@ -67,6 +80,10 @@ func work(ctx context.Context, c *Controller, q queue, loop string, step func(ct
 		c.Metrics.step(loop, c.Clock.Since(began).Seconds())
 		switch {
 		case ctx.Err() != nil:
+		case errors.Is(err, store.ErrLost):
+			// Its new owner goes on with it.
+			c.Log.DebugContext(ctx, "step ended: its work belongs to another node", "loop", loop, "key", key, "error", err)
+			q.Forget(key)
 		case err != nil:
 			c.Log.LogAttrs(ctx, levelOf(err), "step failed, it is repeated", slog.String("loop", loop), slog.String("key", key), slog.Any("error", err))
 			q.AddRateLimited(key)
@@ -91,24 +108,17 @@ func levelOf(err error) slog.Level {
 // loops is the running state of a Controller.
 type loops struct {
 	c          *Controller
-	ctx        context.Context //nolint:containedctx // of Run, for runners that start later
+	own        *ownership
 	wg         sync.WaitGroup
 	pools      queue
 	sessions   queue
-	unresolved queue // servers whose provider is not known yet
+	unresolved queue // servers whose provider is not known yet, and orders
 
 	mu         sync.Mutex
-	runners    map[string]*runner // by provider; "" is for fixed servers
+	runners    map[string]*runner // by provider, of those that are owned; "" is for fixed servers
 	providerOf map[string]string  // server id → provider
+	restUntil  map[string]time.Time
 	stopped    bool
-}
-
-// runner works on the servers of one provider config, so that a slow cloud
-// holds up nobody else.
-type runner struct {
-	queue  queue
-	listQ  queue
-	cancel context.CancelFunc
 }
 
 func (l *loops) stop() {
@@ -119,86 +129,76 @@ func (l *loops) stop() {
 		q.ShutDown()
 	}
 	for _, r := range l.runners {
-		r.queue.ShutDown()
-		r.listQ.ShutDown()
-		r.cancel()
+		r.shutDown()
 	}
 }
 
-// runner returns the runner of a provider, started on first need.
-func (l *loops) runner(name string) *runner {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if r := l.runners[name]; r != nil || l.stopped {
-		return r
+// owned runs a step under the ownership of its key; without it, the key's new
+// owner does.
+func (l *loops) owned(key string, step func(ctx context.Context) (time.Duration, error)) (time.Duration, error) {
+	ctx, done, ok := l.own.begin(key)
+	if !ok {
+		return never, nil
 	}
-	ctx, cancel := context.WithCancel(l.ctx)
-	r := &runner{queue: newQueue(l.c, "servers"), listQ: newQueue(l.c, "listings"), cancel: cancel}
-	l.runners[name] = r
-	for range l.c.concurrency(ctx, name) {
-		l.wg.Go(func() { work(ctx, l.c, r.queue, "server", l.c.StepServer) })
+	defer done()
+	next, err := step(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), store.ErrLost) {
+		err = fmt.Errorf("%w: %w", store.ErrLost, err)
 	}
-	if name != "" {
-		l.wg.Go(func() {
-			work(ctx, l.c, r.listQ, "listing", func(ctx context.Context, key string) (time.Duration, error) {
-				return l.stepListing(ctx, name, key, r)
-			})
-		})
-		r.listQ.Add(keyList)
-		r.listQ.AddAfter(keyRemnants, remnantEvery)
-	}
-	return r
+	return next, err
 }
 
-// The keys of a runner's second queue.
+// A pool of many machines is woken by each of them. A pass that took longer
+// than longPass is followed by a rest of restFactor times as long, unless it
+// has more to do at once; small pools are looked at without delay.
 const (
-	keyList     = "list"
-	keyRemnants = "remnants"
+	longPass   = 20 * time.Millisecond
+	restFactor = 3
 )
 
-func (l *loops) stepListing(ctx context.Context, name, key string, r *runner) (time.Duration, error) {
-	if key == keyRemnants {
-		return remnantEvery, l.c.SweepRemnants(ctx, name)
-	}
-	began := l.c.Clock.Now()
-	out, err := l.c.RefreshProvider(ctx, name)
-	for _, id := range out.Step {
-		r.queue.Add(id)
-	}
-	// A listing that takes long is not asked for more often than a tenth of
-	// the time.
-	return max(out.Next, 10*l.c.Clock.Since(began)), err
+func (l *loops) stepPool(_ context.Context, pool string) (time.Duration, error) {
+	return l.owned(keyPool+pool, func(ctx context.Context) (time.Duration, error) {
+		if wait := l.rest(pool); wait > 0 {
+			return wait, nil
+		}
+		began := l.c.now()
+		next, err := l.c.ReconcilePool(ctx, pool)
+		now := l.c.now()
+		after := until(now, next)
+		if took := now.Sub(began); took > longPass && after != 0 {
+			l.mu.Lock()
+			l.restUntil[pool] = now.Add(restFactor * took)
+			l.mu.Unlock()
+		}
+		return after, err
+	})
 }
 
-// concurrency is how many servers of a provider are worked on at once: as many
-// as its cloud takes calls, and some more whose steps need no call.
-func (c *Controller) concurrency(ctx context.Context, name string) int {
-	if name == "" {
-		return 2
+// rest is how long a pool is not looked at yet.
+func (l *loops) rest(pool string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	wait := l.restUntil[pool].Sub(l.c.now())
+	if wait <= 0 {
+		delete(l.restUntil, pool)
 	}
-	if r, err := c.clouds.get(ctx, name, 0); err == nil {
-		return r.client.Concurrency() + 2
-	}
-	return 8
+	return wait
 }
 
-func (l *loops) listSoon(name string) {
-	if r := l.runner(name); r != nil && name != "" {
-		r.listQ.AddAfter(keyList, 50*time.Millisecond)
-	}
-}
+// The keys of the queue of sessions.
+const (
+	keyExpire = "expire"
+	keyRetain = "retain"
+)
 
-func (l *loops) stepPool(ctx context.Context, pool string) (time.Duration, error) {
-	next, err := l.c.ReconcilePool(ctx, pool)
-	return until(l.c.now(), next), err
-}
-
-func (l *loops) stepSessions(ctx context.Context, key string) (time.Duration, error) {
-	if key == "retain" {
-		return retainEvery, l.c.Retain(ctx)
-	}
-	next, err := l.c.ExpireSessions(ctx)
-	return until(l.c.now(), next), err
+func (l *loops) stepSessions(_ context.Context, key string) (time.Duration, error) {
+	return l.owned(keySystem, func(ctx context.Context) (time.Duration, error) {
+		if key == keyRetain {
+			return retainEvery, l.c.Retain(ctx)
+		}
+		next, err := l.c.ExpireSessions(ctx)
+		return until(l.c.now(), next), err
+	})
 }
 
 // until turns a moment into a delay; the zero moment is never.
@@ -211,21 +211,32 @@ func until(now, t time.Time) time.Duration {
 
 // Orders to the resolver beside the ids of servers.
 const (
-	keyAllPools = "\x00pools"  // wake every pool
-	keyReset    = "\x00reset:" // a provider's settings have changed
+	keyAll    = "\x00all"     // wake every pool, and see what there is to own
+	keyReset  = "\x00reset:"  // a provider's settings have changed
+	keyGained = "\x00gained:" // a provider or the fixed servers have become ours
 )
 
-// resolve finds out to which provider a server belongs.
+// resolve carries out orders, and finds out to which provider a server
+// belongs.
 func (l *loops) resolve(ctx context.Context, id string) (time.Duration, error) {
-	if id == keyAllPools {
-		return never, l.enqueueAll(ctx, false)
+	if id == keyAll {
+		return never, l.enqueueAll(ctx)
+	}
+	if key, ok := strings.CutPrefix(id, keyGained); ok {
+		return l.owned(key, func(ctx context.Context) (time.Duration, error) { return never, l.startRunner(ctx, key) })
 	}
 	if name, ok := strings.CutPrefix(id, keyReset); ok {
-		if err := l.c.ProviderChanged(ctx, name); err != nil {
+		_, err := l.owned(keyProvider+name, func(ctx context.Context) (time.Duration, error) {
+			err := l.c.ProviderChanged(ctx, name)
+			if err == nil {
+				l.listSoon(name)
+			}
+			return never, err
+		})
+		if err != nil {
 			return never, err
 		}
-		l.listSoon(name)
-		return never, l.enqueueAll(ctx, false)
+		return never, l.enqueueAll(ctx)
 	}
 	var s *fleet.Server
 	err := l.c.Store.Read(ctx, func(tx *store.Tx) (err error) {
@@ -238,39 +249,38 @@ func (l *loops) resolve(ctx context.Context, id string) (time.Duration, error) {
 	if err != nil {
 		return never, err
 	}
-	l.mu.Lock()
-	l.providerOf[id] = s.VMProvider
-	l.mu.Unlock()
+	l.learn(s)
 	l.stepServer(id)
 	return never, nil
 }
 
+// learn keeps to which provider a server belongs.
+func (l *loops) learn(s *fleet.Server) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.providerOf[s.ID] = s.VMProvider
+}
+
 func (l *loops) stepServer(id string) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	name, known := l.providerOf[id]
-	l.mu.Unlock()
 	if !known {
 		l.unresolved.Add(id)
 		return
 	}
-	if r := l.runner(name); r != nil {
+	if r := l.runners[name]; r != nil {
 		r.queue.Add(id)
 	}
 }
 
 // resync starts with everything that the database has, and looks at all pools
-// and providers again from time to time, so that no lost wake-up lasts.
+// again from time to time, so that no lost wake-up lasts.
 func (l *loops) resync(ctx context.Context) {
-	l.sessions.AddAfter("retain", time.Minute)
 	ticker := l.c.Clock.NewTicker(resyncEvery)
 	defer ticker.Stop()
-	first := true
 	for {
-		if err := l.enqueueAll(ctx, first); err == nil {
-			first = false
-		} else if ctx.Err() == nil {
-			l.c.Log.ErrorContext(ctx, "resync failed, it is repeated", "error", err)
-		}
+		l.unresolved.Add(keyAll)
 		select {
 		case <-ctx.Done():
 			return
@@ -279,39 +289,40 @@ func (l *loops) resync(ctx context.Context) {
 	}
 }
 
-// enqueueAll wakes every pool and provider, and with servers every server that
-// may exist.
-func (l *loops) enqueueAll(ctx context.Context, servers bool) error {
-	return l.c.Store.Read(ctx, func(tx *store.Tx) error {
-		for _, kind := range []fleet.Kind{fleet.KindPool, fleet.KindVMProvider} {
+// enqueueAll looks up what there is to be owned, and wakes what this node owns
+// of the pools and of the system's work.
+func (l *loops) enqueueAll(ctx context.Context) error {
+	var names [2][]string // pools, providers
+	err := l.c.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		for i, kind := range []fleet.Kind{fleet.KindPool, fleet.KindVMProvider} {
 			objects, err := tx.Objects(kind)
 			if err != nil {
 				return fmt.Errorf("reading configured objects: %w", err)
 			}
+			names[i] = make([]string, 0, len(objects))
 			for _, o := range objects {
-				if kind == fleet.KindPool {
-					l.pools.Add(o.Name)
-				} else {
-					l.runner(o.Name)
-				}
+				names[i] = append(names[i], o.Name)
 			}
 		}
-		l.sessions.Add("expire")
-		if !servers {
-			return nil
-		}
-		list, err := tx.Servers(store.ServerFilter{})
-		if err != nil {
-			return fmt.Errorf("reading servers: %w", err)
-		}
-		for _, s := range list {
-			l.mu.Lock()
-			l.providerOf[s.ID] = s.VMProvider
-			l.mu.Unlock()
-			l.stepServer(s.ID)
-		}
-		return nil
+		used, err := tx.ProvidersInUse() // also when they are no longer configured
+		names[1] = append(names[1], used...)
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	keys := []string{keySystem, keyFixed}
+	for i, prefix := range []string{keyPool, keyProvider} {
+		for _, name := range names[i] {
+			keys = append(keys, prefix+name)
+		}
+	}
+	l.own.want(keys)
+	for _, pool := range names[0] {
+		l.pools.Add(pool)
+	}
+	l.sessions.Add(keyExpire)
+	return nil
 }
 
 // wake turns committed events into work. It is called in the order of the
@@ -331,12 +342,12 @@ func (l *loops) wake(events []fleet.Event) {
 			l.stepServer(w.Server)
 		}
 		if w.Sessions {
-			l.sessions.Add("expire")
+			l.sessions.Add(keyExpire)
 		}
 		if w.Configured {
 			// Which pools a change touches is not worth knowing: a pool that has
 			// nothing to do is quick. A commit hook must not read the database.
-			l.unresolved.Add(keyAllPools)
+			l.unresolved.Add(keyAll)
 		}
 		if w.Settings {
 			l.unresolved.Add(keyReset + w.Provider)

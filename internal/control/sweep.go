@@ -244,7 +244,7 @@ func (c *Controller) setSweepError(ctx context.Context, r *realm, text string) e
 		return nil
 	}
 	err := c.write(ctx, func(tx *store.Tx) error {
-		state, err := tx.ProviderState(r.provider)
+		state, err := providerState(tx, r.provider)
 		if err != nil || state.SweepError == text {
 			return err
 		}

@@ -11,7 +11,7 @@ import (
 // maxBatch bounds the creations and the retirements of one pass over a pool,
 // so that the first machines of a large step are on their way while the rest
 // is still being recorded.
-const maxBatch = 500
+const maxBatch = 1000
 
 // For decides what the pool needs at in.Now. It changes nothing in in.
 func For(in Input) Decision {

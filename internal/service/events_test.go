@@ -171,7 +171,7 @@ func TestExplain(t *testing.T) {
 		got   string
 		words []string
 	}{
-		{text(w.ExplainPool(w.ctx, viewer, "desk")), []string{"pool desk|queueing|", "1 server ready", "1 session waiting", "max_instances", "error provider cloud1: circuit open after 3 failures in a row: bad image", "1 machine coming up"}},
+		{text(w.ExplainPool(w.ctx, viewer, "desk")), []string{"pool desk|queueing|", "1 server ready", "1 session waiting", "provider cloud1 is not used until", "error provider cloud1: circuit open after 3 failures in a row: bad image", "1 machine coming up"}},
 		{text(w.ExplainServer(w.ctx, viewer, "hr-s2")), []string{"server hr-s2|booting|", "waits for the machine to run", "circuit open"}},
 		{text(w.ExplainServer(w.ctx, viewer, "hr-s1")), []string{"|ready|", "takes sessions: nothing free of 2 cores, 2Gi"}},
 		{text(w.ExplainSession(w.ctx, bob, q.ID)), []string{"|queued|", "position 1 in the queue of pool desk for 1 core, 1Gi", "1 machine of desk-here coming up"}},

@@ -44,8 +44,8 @@ func TestAcquireRefusals(t *testing.T) {
 		words []string
 	}{
 		{"no pool", service.AcquireRequest{Cores: fleet.Core}, fleet.CodeInvalid, []string{"pool: is required"}},
-		{"unknown pool", service.AcquireRequest{Pool: "nope", Cores: fleet.Core}, fleet.CodeInvalid, []string{"pool: there is no such pool"}},
-		{"unknown zone and no shape", service.AcquireRequest{Pool: "desk", Zone: "mars"}, fleet.CodeInvalid, []string{"zone: there is no such zone", "cores: pool desk is of type docker_agent"}},
+		{"unknown pool", service.AcquireRequest{Pool: "nope", Cores: fleet.Core}, fleet.CodeInvalid, []string{`pool: there is no pool "nope"`}},
+		{"unknown zone and no shape", service.AcquireRequest{Pool: "desk", Zone: "mars"}, fleet.CodeInvalid, []string{`zone: there is no zone "mars"`, "cores: pool desk is of type docker_agent"}},
 		{"shape for a server pool", service.AcquireRequest{Pool: "win", Cores: fleet.Core}, fleet.CodeInvalid, []string{"takes one place"}},
 		{"negative GPUs", service.AcquireRequest{Pool: "desk", Cores: fleet.Core, GPUs: -1}, fleet.CodeInvalid, []string{"gpus"}},
 		{"long wait", service.AcquireRequest{Pool: "desk", Cores: fleet.Core, Wait: fleet.Duration(2 * time.Minute)}, fleet.CodeInvalid, []string{"wait: is longer than 1m"}},

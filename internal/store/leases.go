@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -31,6 +32,29 @@ type Owner struct {
 // Shared says that other processes may work with the same database, so that
 // work must be owned.
 func (s *Store) Shared() bool { return s.db.postgres }
+
+// Shared says the same as [Store.Shared].
+func (tx *Tx) Shared() bool { return tx.s.Shared() }
+
+// ProvidersInUse lists the VM providers that have servers which are not gone.
+func (tx *Tx) ProvidersInUse() ([]string, error) {
+	// A jump from name to name through the index, however many servers there are.
+	names := []string{}
+	err := tx.each(`WITH RECURSIVE used (name) AS (
+			SELECT MIN(vm_provider) FROM servers WHERE live AND vm_provider > ''
+			UNION ALL
+			SELECT (SELECT MIN(vm_provider) FROM servers WHERE live AND vm_provider > used.name) FROM used WHERE used.name IS NOT NULL)
+		SELECT name FROM used WHERE name IS NOT NULL`, nil, func(r *sql.Rows) error {
+		var name string
+		err := r.Scan(&name)
+		names = append(names, name)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing the VM providers in use: %w", err)
+	}
+	return names, nil
+}
 
 // CheckOwner returns ErrLost unless o is the present owner, and keeps it so
 // until the commit: whoever takes the key waits. On a database that is not
@@ -234,24 +258,26 @@ func (m *Membership) Leave(ctx context.Context) error {
 // Wait returns when another node says that work has become free, or when ctx
 // ends.
 func (m *Membership) Wait(ctx context.Context) {
-	if m.conn != nil && awaitHint(ctx, m.conn) {
-		return
+	if m.conn != nil {
+		if _, alive := awaitHint(ctx, m.conn); alive {
+			return
+		}
+		m.hangUp(ctx)
 	}
-	m.hangUp(ctx)
 	<-ctx.Done()
 }
 
-// awaitHint waits for a notification of another connection, or for the end of
-// ctx. false: the connection has broken.
-func awaitHint(ctx context.Context, c *pgx.Conn) bool {
+// awaitHint waits for a notification of another connection, hinted, or for the
+// end of ctx. Not alive: the connection has broken.
+func awaitHint(ctx context.Context, c *pgx.Conn) (hinted, alive bool) {
 	for ctx.Err() == nil {
 		n, err := c.WaitForNotification(ctx)
 		if err == nil && n.PID != c.PgConn().PID() {
-			return true
+			return true, true
 		}
 		if err != nil {
-			return ctx.Err() != nil && !c.IsClosed()
+			return false, ctx.Err() != nil && !c.IsClosed()
 		}
 	}
-	return true
+	return false, true
 }

@@ -14,6 +14,7 @@ type commitOrder struct {
 	mu        sync.Mutex
 	last      chan struct{} // closed when the latest turn has ended
 	listeners []*listener   // replaced, never changed
+	follower  follower
 }
 
 type listener struct{ f func([]fleet.Event) }
@@ -22,8 +23,8 @@ type listener struct{ f func([]fleet.Event) }
 // their numbers, never twice at once, and before the writers' calls of Write
 // return. f must not block, not call the store and not change the events. The
 // events of other nodes, and those of a commit whose outcome is unknown, are
-// not announced: read them with [Tx.Events]. remove ends it; a call that is
-// under way may still finish.
+// announced while [Store.Follow] runs. remove ends it; a call that is under way
+// may still finish.
 func (s *Store) OnCommit(f func([]fleet.Event)) (remove func()) {
 	l := &listener{f: f}
 	o := &s.order
@@ -55,18 +56,20 @@ func (o *commitOrder) take() *turn {
 // deliver announces the events of a commit.
 func (t *turn) deliver(events []event) {
 	<-t.prev
-	t.order.mu.Lock()
-	listeners := t.order.listeners
-	t.order.mu.Unlock()
-	if len(listeners) == 0 {
-		return
-	}
 	list := make([]fleet.Event, len(events))
 	for i := range events {
 		list[i] = events[i].Event
 	}
+	t.order.follower.own(list, t.order.tell)
+}
+
+// tell calls the listeners.
+func (o *commitOrder) tell(events []fleet.Event) {
+	o.mu.Lock()
+	listeners := o.listeners
+	o.mu.Unlock()
 	for _, l := range listeners {
-		l.f(list)
+		l.f(events)
 	}
 }
 

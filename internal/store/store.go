@@ -58,6 +58,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.order.last = closedChannel()
+	s.order.follower = newFollower()
 
 	var err error
 	switch scheme, _, _ := strings.Cut(o.URL, ":"); scheme {
@@ -82,7 +83,13 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.db.migrate(ctx); err != nil {
 		return err
 	}
-	if err := s.Read(ctx, s.readInstallation); err != nil || s.installation != "" {
+	err := s.Read(ctx, func(tx *Tx) (err error) {
+		if s.order.follower.told, err = tx.LastEventSeq(); err != nil {
+			return err
+		}
+		return s.readInstallation(tx)
+	})
+	if err != nil || s.installation != "" {
 		return err
 	}
 	return s.Write(ctx, func(tx *Tx) error {

@@ -82,14 +82,14 @@ func TestFakeTime(t *testing.T) {
 		for i := range 5 {
 			go func() {
 				for range 20 {
-					time.Sleep(time.Duration(i+1) * time.Minute) //nolint:forbidigo // fake time
+					<-time.After(time.Duration(i+1) * time.Minute)
 					if err := s.Write(context.Background(), func(tx *store.Tx) error { tx.Emit(fleet.Event{}); return nil }); err != nil {
 						t.Error(err)
 					}
 				}
 			}()
 		}
-		time.Sleep(3 * time.Hour) //nolint:forbidigo // fake time
+		<-time.After(3 * time.Hour)
 		synctest.Wait()
 		var list []fleet.Event
 		if err := s.Read(t.Context(), func(tx *store.Tx) (err error) { list, err = tx.Events(store.EventFilter{}); return err }); err != nil {

@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -96,6 +97,7 @@ func New(t testing.TB, o Options) *World {
 	w.cloud = sim.NewCloud(sim.Options{Clock: w.clock, Seed: o.Seed})
 	w.kind = sim.Kind(func(string) *sim.Cloud { return w.cloud })
 	w.kind.Defaults.Grace = fleet.Or(o.Grace, 2*time.Minute)
+	w.kind.Defaults.BusyInterval, w.kind.Defaults.RestInterval = 5*time.Second, time.Minute // as of a real cloud
 	var err error
 	w.store, err = store.Open(t.Context(), store.Options{URL: "sqlite://:memory:", Clock: w.clock, NewID: w.newID, Log: quiet()})
 	w.must(err, "opening the database")
@@ -134,18 +136,24 @@ func (w *World) must(err error, doing string) {
 	}
 }
 
-// Fail ends the test with the last part of the history.
+// Fail ends the test with the last part of the history. All of it that is
+// remembered goes to the file that SIM_TRACE names.
 func (w *World) Fail(format string, args ...any) {
 	w.t.Helper()
 	last := w.trace[max(0, len(w.trace)-60):]
+	if path := os.Getenv("SIM_TRACE"); path != "" {
+		if err := os.WriteFile(path, []byte(strings.Join(w.trace, "\n")+"\n"), 0o600); err != nil {
+			w.t.Errorf("writing the trace: %v", err)
+		}
+	}
 	w.t.Fatalf("seed %d, %s after %d crashes: %s\nThe last steps:\n  %s", w.opt.Seed, w.clock.Since(Begin), w.crashes,
 		fmt.Sprintf(format, args...), strings.Join(last, "\n  "))
 }
 
 func (w *World) note(format string, args ...any) {
 	w.trace = append(w.trace, w.clock.Since(Begin).Round(time.Millisecond).String()+" "+fmt.Sprintf(format, args...))
-	if len(w.trace) > 4000 {
-		w.trace = slices.Clone(w.trace[2000:])
+	if len(w.trace) > 100000 {
+		w.trace = slices.Clone(w.trace[50000:])
 	}
 }
 
@@ -221,7 +229,7 @@ func (w *World) shape(fleet.VMProviderSpec) fleet.Resources { return w.opt.Behav
 
 // fence stands at the begin of every write of the controller: a crash there
 // loses the write and all that the process knew.
-func (w *World) fence(*store.Tx) error {
+func (w *World) fence(context.Context, *store.Tx) error {
 	if w.armed && w.crashRate > 0 && w.rnd.Float64() < w.crashRate {
 		return errCrash
 	}
@@ -334,7 +342,7 @@ func (w *World) do(t task) (time.Duration, error) {
 	switch t.what {
 	case taskPool:
 		next, err := w.control.ReconcilePool(ctx, t.key)
-		return w.until(next, 30*time.Second), err
+		return w.until(next, 5*time.Minute), err
 	case taskServer:
 		return w.control.StepServer(ctx, t.key)
 	case taskProvider:
@@ -372,7 +380,7 @@ func (w *World) until(t time.Time, most time.Duration) time.Duration {
 }
 
 // beatEvery is how often agents report.
-const beatEvery = 10 * time.Second
+const beatEvery = 30 * time.Second
 
 // agents lets machines that run check in and beat. It returns when a machine
 // will have news.
