@@ -17,14 +17,6 @@ const (
 	keySystem   = "system" // ends of sessions, retention
 )
 
-// serverKey is the key that covers a server of the provider.
-func serverKey(provider string) string {
-	if provider == "" {
-		return keyFixed
-	}
-	return keyProvider + provider
-}
-
 type leaseKey struct{}
 
 // withLease marks the context of a step with the ownership under which it

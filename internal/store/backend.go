@@ -28,7 +28,7 @@ type backend struct {
 	connect func(context.Context) (*pgx.Conn, error)
 	// classify makes an error fit to be shown, and says what it means for the
 	// transaction. lost: the connection has ended.
-	classify func(err error, lost bool) (shown error, fate fate)
+	classify func(err error, lost bool) (fate fate, shown error)
 }
 
 // fate is what an SQL error means for the transaction in which it happened.

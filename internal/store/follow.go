@@ -83,7 +83,7 @@ func (f *follower) setActive(active bool) {
 
 // pause lets d pass, or less when ctx ends.
 func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
+	t := time.NewTimer(d) //nolint:forbidigo // waits for a network, as its deadlines do, on the real clock
 	defer t.Stop()
 	select {
 	case <-t.C:

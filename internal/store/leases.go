@@ -126,7 +126,7 @@ func (m *Membership) with(ctx context.Context, doing string, f func(*pgx.Conn) e
 		return nil
 	}
 	m.hangUp(ctx)
-	shown, _ := m.s.db.classify(err, true)
+	_, shown := m.s.db.classify(err, true)
 	return fmt.Errorf("%s: %w", doing, shown)
 }
 

@@ -23,7 +23,7 @@ const migrationLock = 0x686561_64726f6f // "headroo"
 
 func migrateSQLite(ctx context.Context, name string, db *sql.DB) error {
 	err := migrate(ctx, database.DialectSQLite3, db)
-	shown, _ := classifySQLite(name, err)
+	_, shown := classifySQLite(name, err)
 	return shown
 }
 
@@ -31,7 +31,7 @@ func migratePostgres(ctx context.Context, name string, db *sql.DB) (err error) {
 	defer func() {
 		var own *fleet.Error
 		if err != nil && !errors.As(err, &own) {
-			err, _ = classifyPostgres(name, err, true)
+			_, err = classifyPostgres(name, err, true)
 		}
 	}()
 	conn, err := db.Conn(ctx)

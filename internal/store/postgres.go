@@ -75,7 +75,7 @@ func openPostgres(ctx context.Context, rawURL string) (backend, error) {
 		batch:      postgresBatch,
 		beginWrite: "BEGIN ISOLATION LEVEL READ COMMITTED",
 		beginRead:  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-		classify:   func(err error, lost bool) (error, fate) { return classifyPostgres(name, err, lost) },
+		classify:   func(err error, lost bool) (fate, error) { return classifyPostgres(name, err, lost) },
 		migrate:    func(ctx context.Context) error { return migratePostgres(ctx, name, db) },
 		connect:    func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, cfg.Copy()) },
 	}
@@ -87,20 +87,20 @@ func openPostgres(ctx context.Context, rawURL string) (backend, error) {
 	pingCtx, cancel := context.WithTimeout(ctx, postgresWriteTimeout)
 	defer cancel()
 	if err := db.PingContext(pingCtx); err != nil {
-		shown, _ := b.classify(err, true)
+		_, shown := b.classify(err, true)
 		return backend{}, errors.Join(shown, db.Close())
 	}
 	return b, nil
 }
 
-func classifyPostgres(name string, err error, lost bool) (error, fate) {
-	unavailable := func(text string, f fate) (error, fate) {
-		return &fleet.Error{Code: fleet.CodeUnavailable, Message: text, Cause: err}, f
+func classifyPostgres(name string, err error, lost bool) (fate, error) {
+	unavailable := func(text string, f fate) (fate, error) {
+		return f, &fleet.Error{Code: fleet.CodeUnavailable, Message: text, Cause: err}
 	}
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
 		if !lost {
-			return err, fateAlive
+			return fateAlive, err
 		}
 		return unavailable("the PostgreSQL server at "+name+" cannot be reached; it is tried again with every call", fateBroken)
 	}
@@ -118,7 +118,7 @@ func classifyPostgres(name string, err error, lost bool) (error, fate) {
 	case "08", "57", "58", "53": // connection, operator intervention, system, resources
 		return unavailable("the PostgreSQL server at "+name+" cannot work now: "+e.Message, fateBroken)
 	}
-	return err, fateAlive
+	return fateAlive, err
 }
 
 // connLost says whether the connection to PostgreSQL has ended.

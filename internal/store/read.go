@@ -39,7 +39,7 @@ func (s *Store) read(ctx context.Context, fn func(*Tx) error) (after []func(*Tx)
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("before the database's turn: %w", context.Cause(ctx))
 		}
-		shown, _ := s.db.classify(err, true)
+		_, shown := s.db.classify(err, true)
 		return nil, shown
 	}
 	defer s.db.readers.put(c)

@@ -88,20 +88,20 @@ func sqliteBackend(name string, writers, readers *pool) backend {
 		batch:      sqliteBatch,
 		beginWrite: "BEGIN IMMEDIATE",
 		beginRead:  "BEGIN",
-		classify:   func(err error, _ bool) (error, fate) { return classifySQLite(name, err) },
+		classify:   func(err error, _ bool) (fate, error) { return classifySQLite(name, err) },
 		migrate:    func(ctx context.Context) error { return migrateSQLite(ctx, name, writers.db) },
 	}
 }
 
 // classifySQLite tells errors of a statement from those that end the whole
 // transaction: on the latter SQLite may have rolled back everything.
-func classifySQLite(name string, err error) (error, fate) {
+func classifySQLite(name string, err error) (fate, error) {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
-		return err, fateAlive
+		return fateAlive, err
 	}
-	unavailable := func(text string) (error, fate) {
-		return &fleet.Error{Code: fleet.CodeUnavailable, Message: text, Cause: err}, fateBroken
+	unavailable := func(text string) (fate, error) {
+		return fateBroken, &fleet.Error{Code: fleet.CodeUnavailable, Message: text, Cause: err}
 	}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_FULL:
@@ -119,7 +119,7 @@ func classifySQLite(name string, err error) (error, fate) {
 	case sqlite3.SQLITE_NOMEM:
 		return unavailable("the database cannot be used: there is no memory left")
 	case sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_ABORT:
-		return err, fateBroken
+		return fateBroken, err
 	}
-	return err, fateAlive
+	return fateAlive, err
 }

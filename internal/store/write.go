@@ -33,7 +33,7 @@ func (s *Store) runBatch(batch []*job) {
 	}
 	c, err := s.db.writers.get(ctx)
 	if err != nil {
-		shown, _ := s.db.classify(err, true)
+		_, shown := s.db.classify(err, true)
 		for _, j := range batch {
 			j.err = shown
 		}
@@ -145,7 +145,7 @@ type writing struct {
 
 func (w *writing) lost(err error) *lostError {
 	gone := w.c.check(err, w.s.db.postgres)
-	shown, f := w.s.db.classify(err, gone)
+	f, shown := w.s.db.classify(err, gone)
 	if gone || f == fateAlive {
 		f = fateBroken
 	}
@@ -255,7 +255,7 @@ func (w *writing) commit() (lost *lostError, err error) {
 		return nil, &fleet.Error{Code: fleet.CodeUnavailable, Cause: err, Message: "the connection to the PostgreSQL server at " + w.s.db.name +
 			" broke during a commit: the outcome is unknown, look before trying again"}
 	}
-	shown, f := w.s.db.classify(err, false)
+	f, shown := w.s.db.classify(err, false)
 	if f == fateRetry {
 		return &lostError{fate: f, err: shown}, nil
 	}
