@@ -92,7 +92,7 @@ func newFixed(tx *store.Tx, in ServerInput, id string, now time.Time) (*fleet.Se
 	checkAddresses(in.Addresses, bad)
 	switch spec, err := poolSpec(tx, in.Pool); {
 	case errors.Is(err, store.ErrNotFound):
-		bad("pool", in.Pool, "there is no such pool")
+		bad("pool", in.Pool, "there is no pool %q: headroom get pools lists those that exist", in.Pool)
 	case err != nil:
 		return nil, err
 	case spec.Type == fleet.PoolServer:
@@ -147,7 +147,7 @@ func zoneFor(tx *store.Tx, name string) (string, error) {
 			return z.Name, nil
 		}
 	}
-	message := "there is no such zone"
+	message := fmt.Sprintf("there is no zone %q: headroom get zones lists those that exist", name)
 	if name == "" {
 		message = "is required, since there is not exactly one zone and none is named default"
 	}
@@ -173,8 +173,8 @@ func checkAddresses(list []string, bad complain) {
 		bad("addresses", len(list), "at most 32 addresses are kept")
 	}
 	for i, a := range list {
-		if a == "" || len(a) > 255 || oneLine(a, 255) != a {
-			bad(fmt.Sprintf("addresses[%d]", i), nil, "must be an address of 1 to 255 characters")
+		if !fleet.IsAddress(a) {
+			bad(fmt.Sprintf("addresses[%d]", i), oneLine(a, 255), "must be an IP address or a host name, without scheme, port and path")
 		}
 	}
 }

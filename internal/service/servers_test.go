@@ -113,9 +113,9 @@ func TestRegisterServer(t *testing.T) {
 		t.Errorf("whoever waited is %s on %q", got.State, got.Server)
 	}
 	_, err = w.RegisterServer(w.ctx, admin, service.ServerInput{
-		Name: "rack-1", Pool: "desk", Zone: "mars", Addresses: []string{""}, Capacity: service.FixedCapacity{Cores: fleet.Core, Places: 3}, MaxUsers: -1,
+		Name: "rack-1", Pool: "desk", Zone: "mars", Addresses: []string{"", "foo bar", "http://x/y"}, Capacity: service.FixedCapacity{Cores: fleet.Core, Places: 3}, MaxUsers: -1,
 	})
-	wantCode(t, err, fleet.CodeInvalid, "name: a server of this name exists", "zone: there is no such zone", "addresses[0]", "capacity.places", "capacity.memory_mib", "max_users")
+	wantCode(t, err, fleet.CodeInvalid, "name: a server of this name exists", "zone: there is no zone \"mars\"", "addresses[0]", "addresses[1]", "addresses[2]: must be an IP address or a host name", "capacity.places", "capacity.memory_mib", "max_users")
 	_, err = w.RegisterServer(w.ctx, operator, service.ServerInput{Pool: "win"})
 	wantCode(t, err, fleet.CodeForbidden)
 }

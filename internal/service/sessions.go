@@ -55,6 +55,14 @@ func (s *Service) Acquire(ctx context.Context, p auth.Principal, r AcquireReques
 		return SessionView{}, err
 	}
 	if err := s.couldFit(ctx, r); err != nil {
+		// Machines come and go: a request that is repeated because its answer was
+		// lost learns of its session although it would be refused by now.
+		if made, e := s.madeBefore(ctx, p, r); e != nil || made != nil {
+			if e != nil {
+				return SessionView{}, e
+			}
+			return s.viewSession(ctx, made)
+		}
 		return SessionView{}, err
 	}
 	id := s.Store.NewID()
@@ -74,6 +82,29 @@ func (s *Service) Acquire(ctx context.Context, p auth.Principal, r AcquireReques
 		return s.await(ctx, out.ID, r.Wait.D())
 	}
 	return s.viewSession(ctx, out)
+}
+
+// madeBefore finds the session that an earlier request with the same idempotency
+// key made; nil if there is none.
+func (s *Service) madeBefore(ctx context.Context, p auth.Principal, r AcquireRequest) (*fleet.Session, error) {
+	if r.IdempotencyKey == "" {
+		return nil, nil
+	}
+	var old *fleet.Session
+	err := s.Store.Read(ctx, func(tx *store.Tx) error {
+		_, need, err := s.demand(tx, r)
+		if err != nil {
+			return err
+		}
+		if old, err = tx.SessionByKey(p.TokenID, r.IdempotencyKey); err != nil {
+			return err
+		}
+		return sameRequest(old, r, need)
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	return old, err
 }
 
 // check reports what is wrong with a request whatever the database holds.

@@ -106,6 +106,28 @@ func TestIdempotency(t *testing.T) {
 	}
 }
 
+func TestARepeatedRequestLearnsOfItsSessionThoughItFitsNoMore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.apply(basic)
+	w.server("big", func(s *fleet.Server) { s.Capacity.Cores = 8 * fleet.Core })
+	big := one(func(r *service.AcquireRequest) { r.Cores, r.IdempotencyKey = 8*fleet.Core, "k" })
+	first, err := w.Acquire(w.ctx, ann, big)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.DeleteServer(w.ctx, operator, "big", true); err != nil {
+		t.Fatal(err)
+	}
+	w.server("small")
+	w.clock.Step(time.Hour)
+	if again, err := w.Acquire(w.ctx, ann, big); err != nil || again.ID != first.ID {
+		t.Errorf("the repetition gave session %q, error %v", again.ID, err)
+	}
+	_, err = w.Acquire(w.ctx, bob, big)
+	wantCode(t, err, fleet.CodeInvalid, "exceeds every machine")
+}
+
 func TestIdempotencyUnderRace(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

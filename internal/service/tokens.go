@@ -138,7 +138,7 @@ func (s *Service) CreateToken(ctx context.Context, p auth.Principal, r TokenRequ
 		fields := slices.Clone(fields)
 		if r.Pool != "" {
 			if _, err := tx.Object(fleet.KindPool, r.Pool); errors.Is(err, store.ErrNotFound) {
-				fields = append(fields, fleet.FieldError{Path: "pool", Value: r.Pool, Message: "there is no such pool"})
+				fields = append(fields, fleet.FieldError{Path: "pool", Value: r.Pool, Message: fmt.Sprintf("there is no pool %q: headroom get pools lists those that exist", r.Pool)})
 			} else if err != nil {
 				return err
 			}

@@ -89,7 +89,7 @@ func TestTokenRefusals(t *testing.T) {
 		{service.TokenRequest{Name: "only", Role: fleet.RoleViewer}, []string{"name: a token of this name exists"}},
 		{service.TokenRequest{Name: "a", Role: fleet.RoleJoin}, []string{"pool: is required for role join"}},
 		{service.TokenRequest{Name: "a", Role: fleet.RoleViewer, Pool: "desk"}, []string{"only roles session and join"}},
-		{service.TokenRequest{Name: "a", Role: fleet.RoleSession, Pool: "nope"}, []string{"there is no such pool"}},
+		{service.TokenRequest{Name: "a", Role: fleet.RoleSession, Pool: "nope"}, []string{"there is no pool \"nope\""}},
 	} {
 		_, err := w.CreateToken(w.ctx, admin, tc.r)
 		wantCode(t, err, fleet.CodeInvalid, tc.words...)
