@@ -119,7 +119,7 @@ func (a *app) explainError(err error) string {
 	case errors.As(err, &e):
 		// The wrapping names what was being done; the message is the API's.
 		b.WriteString("Error: " + printable(err.Error()) + "\n")
-		if e.Code == fleet.CodeUnauthenticated {
+		if e.Code == fleet.CodeUnauthenticated && a.conn.url != "" { // not what the agent was told
 			b.WriteString(a.conn.tokenHint())
 		}
 	default:

@@ -210,8 +210,19 @@ func (s *Service) configOf(tx *store.Tx, server *fleet.Server) (fleet.AutoscaleC
 // heartbeat is how often an agent reports: at least four times before it would
 // be taken for missing.
 func heartbeat(c fleet.AutoscaleConfigSpec) time.Duration {
-	missing := fleet.Or(c.MissingAfter.D(), fleet.DefaultMissingAfter)
-	return max(min(missing/4, maxHeartbeat), time.Second)
+	return max(min(missingAfter(c)/4, maxHeartbeat), time.Second)
+}
+
+// seenEvery is how old the stored sign of life may become before a report
+// writes it anew. An agent that reports in time must never be taken for missing
+// because its last report was not written: the third of the limit and the time
+// until the next report stay well below the limit, also when one report is lost.
+func seenEvery(c fleet.AutoscaleConfigSpec) time.Duration {
+	return min(missingAfter(c)/3, seenInterval)
+}
+
+func missingAfter(c fleet.AutoscaleConfigSpec) time.Duration {
+	return fleet.Or(c.MissingAfter.D(), fleet.DefaultMissingAfter)
 }
 
 // countCapacity sets what a server counts for: what its agent reports, except

@@ -187,7 +187,7 @@ func TestReportBringsNews(t *testing.T) {
 		t.Errorf("orders %+v, error %v", orders, err)
 	}
 	server := w.get("s1")
-	if server.Missing || server.Capacity.Cores != 8*fleet.Core || server.Addresses[0] != "10.9.9.9" {
+	if server.Missing || server.Reason != "its agent is heard again" || server.Capacity.Cores != 8*fleet.Core || server.Addresses[0] != "10.9.9.9" {
 		t.Errorf("server %+v", server)
 	}
 	if got := w.session(q.ID); got.State != fleet.SessionActive {
@@ -213,6 +213,17 @@ func TestHeartbeatFitsMissingAfter(t *testing.T) {
 	}
 	if s := w.get("s1"); !s.LastSeenAt.Equal(w.clock.Now()) {
 		t.Errorf("last seen %v, now %v: it would be taken for missing", s.LastSeenAt, w.clock.Now())
+	}
+	// Reports come up to a tenth late. The sign of life in the database must not
+	// reach the limit although every report came.
+	for range 20 {
+		w.clock.Step(2200 * time.Millisecond)
+		if s := w.get("s1"); w.clock.Since(*s.LastSeenAt) > 6*time.Second {
+			t.Fatalf("stored as last seen %s ago although it reports in time: missing_after is 8s", w.clock.Since(*s.LastSeenAt))
+		}
+		if _, err := w.Report(w.ctx, cred1, report()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

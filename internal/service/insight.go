@@ -279,6 +279,10 @@ func (e *Explanation) addServer(s *fleet.Server, c fleet.AutoscaleConfigSpec, no
 		}
 		e.add(LevelInfo, until, "waits for %s; it has failed when provision_timeout is over", what)
 	case fleet.PhaseReady:
+		if s.Missing {
+			e.add(LevelWarn, time.Time{}, "takes no new session while it is missing")
+			break
+		}
 		e.add(LevelInfo, time.Time{}, "takes sessions: %s free of %s", s.Free(), s.Capacity)
 	case fleet.PhaseDraining:
 		until := time.Time{}
@@ -291,9 +295,6 @@ func (e *Explanation) addServer(s *fleet.Server, c fleet.AutoscaleConfigSpec, no
 	case fleet.PhaseDeleting:
 		e.add(LevelInfo, time.Time{}, "its deletion is repeated until the cloud says that nothing is left")
 	case fleet.PhaseGone:
-	}
-	if s.Missing {
-		e.add(LevelWarn, time.Time{}, "its agent is silent, so that it takes no new session")
 	}
 	if s.LastSeenAt != nil && s.Phase != fleet.PhaseGone {
 		e.add(LevelInfo, time.Time{}, "last sign of life %s ago", fleet.Duration(now.Sub(*s.LastSeenAt).Round(time.Second)))

@@ -54,7 +54,7 @@ func (s *Service) Report(ctx context.Context, credential string, r fleet.AgentRe
 		return fleet.AgentOrders{}, err
 	}
 	every := heartbeat(config)
-	if noteReport(server, config, r).write(server, every, now) {
+	if noteReport(server, config, r).write(server, seenEvery(config), now) {
 		if server, err = s.writeReport(ctx, credential, config, r); err != nil {
 			return fleet.AgentOrders{}, err
 		}
@@ -69,6 +69,9 @@ func (s *Service) Report(ctx context.Context, credential string, r fleet.AgentRe
 	return orders, nil
 }
 
+// heardAgain is the reason of a server whose agent was missing.
+const heardAgain = "its agent is heard again"
+
 // news is what a report changes beside the sign of life.
 type news struct {
 	back     bool     // it was missing
@@ -76,12 +79,13 @@ type news struct {
 	changed  []string // for the event
 }
 
-// write says whether a report is worth a write.
+// write says whether a report is worth a write; every is how exactly the last
+// sign of life is stored.
 func (n news) write(server *fleet.Server, every time.Duration, now time.Time) bool {
 	if len(n.changed) > 0 || server.LastSeenAt == nil {
 		return true
 	}
-	return now.Sub(*server.LastSeenAt) >= min(seenInterval, every*3)
+	return now.Sub(*server.LastSeenAt) >= every
 }
 
 // noteReport finds what a report changes, without changing the server.
@@ -91,7 +95,7 @@ func noteReport(server *fleet.Server, config fleet.AutoscaleConfigSpec, r fleet.
 	var n news
 	if server.Missing {
 		n.back = true
-		n.changed = append(n.changed, "its agent is heard again")
+		n.changed = append(n.changed, heardAgain)
 	}
 	if after.Capacity != server.Capacity {
 		n.capacity = true
@@ -116,6 +120,9 @@ func (s *Service) writeReport(ctx context.Context, credential string, config fle
 		}
 		out = server
 		n := noteReport(server, config, r)
+		if n.back {
+			server.Reason = heardAgain
+		}
 		countCapacity(server, config, r.Capacity)
 		server.Missing, server.LastSeenAt = false, &now
 		if len(r.Addresses) > 0 {
