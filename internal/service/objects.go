@@ -174,8 +174,10 @@ func (s *Service) DeleteObject(ctx context.Context, p auth.Principal, kind fleet
 		var inUse *fleet.Error
 		if errors.As(err, &inUse) && inUse.Code == fleet.CodeInUse && drainFirst && set.onlyMachines {
 			// What drain does is committed; the refusal is the answer.
-			refusal = err
-			return s.drainObject(tx, have, p.Actor())
+			left, err := s.drainObject(tx, have, p.Actor())
+			refusal = fleet.Errorf(fleet.CodeInUse, "%s %s is being drained and not deleted yet: %s; machines with sessions wait for those to end; delete it again when none is left",
+				kind, name, verb(left, "machine", "depend", " on it still"))
+			return err
 		}
 		if err != nil {
 			return err
@@ -188,22 +190,23 @@ func (s *Service) DeleteObject(ctx context.Context, p auth.Principal, kind fleet
 	return refusal
 }
 
-// drainObject makes the machines that depend on an object leave.
-func (s *Service) drainObject(tx *store.Tx, o *store.Object, actor string) error {
+// drainObject makes the machines that depend on an object leave. It returns how
+// many there are.
+func (s *Service) drainObject(tx *store.Tx, o *store.Object, actor string) (int64, error) {
 	now := s.now()
 	if o.Kind == fleet.KindAutoscaleConfig {
 		spec, err := store.Spec[fleet.AutoscaleConfigSpec](o)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if fleet.Value(spec.Enabled, true) {
 			off := false
 			spec.Enabled = &off
 			if o.Spec, err = canonicalJSON(spec); err != nil {
-				return err
+				return 0, err
 			}
 			if _, _, err := tx.PutObject(o, now); err != nil {
-				return fmt.Errorf("disabling autoscale config %s: %w", o.Name, err)
+				return 0, fmt.Errorf("disabling autoscale config %s: %w", o.Name, err)
 			}
 			emitObject(tx, fleet.EventObjectUpdated, ref{o.Kind, o.Name}, spec.Pool, actor, "disabled, since it is to be deleted when its machines are gone", nil)
 		}
@@ -211,7 +214,7 @@ func (s *Service) drainObject(tx *store.Tx, o *store.Object, actor string) error
 	f, _ := dependants(ref{o.Kind, o.Name})
 	servers, err := tx.Servers(f)
 	if err != nil {
-		return fmt.Errorf("listing the machines of %s %s: %w", o.Kind, o.Name, err)
+		return 0, fmt.Errorf("listing the machines of %s %s: %w", o.Kind, o.Name, err)
 	}
 	reason := fmt.Sprintf("%s %s is to be deleted", o.Kind, o.Name)
 	for _, server := range servers {
@@ -225,10 +228,10 @@ func (s *Service) drainObject(tx *store.Tx, o *store.Object, actor string) error
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("draining server %s: %w", server.Name, err)
+			return 0, fmt.Errorf("draining server %s: %w", server.Name, err)
 		}
 	}
-	return nil
+	return int64(len(servers)), nil
 }
 
 // kindSettings tells package manifest the settings of the provider kinds.

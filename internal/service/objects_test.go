@@ -291,17 +291,17 @@ func TestDeleteRefused(t *testing.T) {
 	del := func(k fleet.Kind, name string, drain bool) error {
 		return w.DeleteObject(w.ctx, admin, k, name, service.Condition{}, drain)
 	}
-	wantCode(t, del(fleet.KindPool, "desk", true), fleet.CodeInUse, "1 object refer to it: AutoscaleConfig desk-here")
+	wantCode(t, del(fleet.KindPool, "desk", true), fleet.CodeInUse, "1 object refers to it: AutoscaleConfig desk-here")
 	wantCode(t, del(fleet.KindVMProvider, "cloud1", false), fleet.CodeInUse)
 	w.server("s1")
 	w.server("s2", inPhase(fleet.PhaseBooting))
 	wantCode(t, del(fleet.KindAutoscaleConfig, "desk-here", false), fleet.CodeInUse, "2 machines depend on it")
-	wantCode(t, del(fleet.KindVMProvider, "cloud1", true), fleet.CodeInUse, "refer to it")
+	wantCode(t, del(fleet.KindVMProvider, "cloud1", true), fleet.CodeInUse, "refers to it")
 	if s := w.get("s1"); s.Phase != fleet.PhaseReady {
 		t.Errorf("a refused deletion drained s1: %s", s.Phase)
 	}
 	for range 2 { // it can be repeated
-		wantCode(t, del(fleet.KindAutoscaleConfig, "desk-here", true), fleet.CodeInUse, "2 machines depend on it")
+		wantCode(t, del(fleet.KindAutoscaleConfig, "desk-here", true), fleet.CodeInUse, "is being drained and not deleted yet: 2 machines depend on it still")
 	}
 	if a, b := w.get("s1").Phase, w.get("s2").Phase; a != fleet.PhaseDraining || b != fleet.PhaseDeleting {
 		t.Errorf("s1 is %s, s2 is %s", a, b)

@@ -124,6 +124,15 @@ func oneLine(s string, most int) string {
 	return s
 }
 
+// verb is a count with what it does: "1 machine depends on it", "2 machines
+// depend on it".
+func verb(n int64, noun, does, what string) string {
+	if n == 1 {
+		does += "s"
+	}
+	return count(n, noun) + " " + does + what
+}
+
 func count(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun

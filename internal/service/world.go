@@ -196,14 +196,14 @@ func (w *world) checkDelete(tx *store.Tx, r ref) (problem string, onlyMachines b
 		if len(shown) > 5 {
 			shown = append(slices.Clone(shown[:5]), fmt.Sprintf("%d more", len(from)-5))
 		}
-		return fmt.Sprintf("%s refer to it: %s", count(int64(len(from)), "object"), strings.Join(shown, ", ")), false, nil
+		return fmt.Sprintf("%s: %s", verb(int64(len(from)), "object", "refer", " to it"), strings.Join(shown, ", ")), false, nil
 	}
 	n, err := machines(tx, r)
 	if err != nil {
 		return "", false, err
 	}
 	if n > 0 {
-		return fmt.Sprintf("%s depend on it: drain or delete them first, or delete with drain and repeat until they are gone", count(n, "machine")), true, nil
+		return verb(n, "machine", "depend", " on it: drain or delete them first, or delete with drain and repeat until they are gone"), true, nil
 	}
 	if r.kind == fleet.KindPool {
 		counts, err := tx.CountSessions(store.SessionFilter{Pool: r.name})
