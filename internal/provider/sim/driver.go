@@ -136,8 +136,8 @@ func (d *driver) Check(ctx context.Context) (provider.Report, error) {
 		r.Findings = append(r.Findings, quota)
 		return nil
 	})
-	if provider.ClassOf(err) == provider.Unauthenticated && err != nil { //nolint:nilerr // a refused credential is a finding, not a failed check
-		return provider.Report{Findings: []provider.Finding{{
+	if provider.ClassOf(err) == provider.Unauthenticated && err != nil {
+		return provider.Report{Findings: []provider.Finding{{ //nolint:nilerr // a refused credential is a finding, not a failed check
 			Subject: "api_token", Verdict: provider.VerdictFailed, Message: "refused",
 			Remedy: "Set api_token to the credential of the simulated cloud; \"invalid\" always stands for a wrong one.",
 		}}}, nil
