@@ -18,6 +18,7 @@ var layers = [][]string{
 	{"store", "client", "auth", "manifest", driver},
 	{"provider/all", "provider/providertest", "store/pgtest", "snapshot", "claim", "agent", "dns"},
 	{"control", "service", "store/storetest"},
+	{"simulate"},
 	{"api", "cli", "webui"},
 	{"app"},
 	{"cmd"},
@@ -42,12 +43,12 @@ var only = map[string][]string{
 // confined names who alone may import a package. Tests are free.
 var confined = map[string][]string{
 	module + "/internal/" + driver:         {"provider/all"},
-	module + "/internal/provider/sim":      {"provider/all", "app"}, // app plays the agents of simulated machines
+	module + "/internal/provider/sim":      {"provider/all", "app", "simulate"}, // app and simulate play the agents of simulated machines
 	"github.com/danielgtaylor/huma/":       {"api", "settings"},
 	"database/sql":                         {"store", "store/storetest", "store/pgtest"},
 	module + "/internal/store/storetest":   {},
 	module + "/internal/store/pgtest":      {"store/storetest"},
-	module + "/internal/provider/all":      {"app"},
+	module + "/internal/provider/all":      {"app", "cmd"},
 	"github.com/spf13/cobra":               {"cli", "cmd", "docs"},
 	"k8s.io/client-go/":                    {"control"},
 	"github.com/prometheus/client_golang/": {"provider", "control", "api", "app", "store"},

@@ -59,7 +59,6 @@ func (w *World) script(call sim.Call) sim.Fault {
 	switch call.Op {
 	case sim.OpCreate:
 		w.checks.creates++
-		w.touched = true
 	case sim.OpDelete:
 		w.checks.deletes++
 		w.killed[call.Server] = true

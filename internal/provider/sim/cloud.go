@@ -265,6 +265,15 @@ func (c *Cloud) MaxExisted(o provider.Owner) int {
 	return c.most[o]
 }
 
+// Exist is the number of machines of the owner that exist now, whatever their
+// state.
+func (c *Cloud) Exist(o provider.Owner) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle(c.clock.Now())
+	return c.exist[o]
+}
+
 // NextChange is the next moment after now at which a machine changes by itself
 // or an object appears or vanishes for somebody who looks; false when nothing
 // is under way. A simulation moves its clock there.

@@ -71,7 +71,7 @@ func Kind(resolve func(name string) *Cloud) provider.Kind {
 			if cloud == nil {
 				return nil, provider.Errorf(provider.Invalid, "there is no simulated cloud %q", name)
 			}
-			return cloud.Driver(s.behaviour()), nil
+			return cloud.Driver(s.Behaviour()), nil
 		},
 
 		Defaults: provider.Defaults{
@@ -92,7 +92,8 @@ func (s *Settings) Shape() fleet.Resources {
 	}
 }
 
-func (s *Settings) behaviour() Behaviour {
+// Behaviour is how the cloud treats the calls of a driver with the settings.
+func (s *Settings) Behaviour() Behaviour {
 	return Behaviour{
 		Token:       s.APIToken,
 		Shape:       s.Shape(),
