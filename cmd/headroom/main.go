@@ -19,9 +19,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	streams := cli.OSStreams()
 	code := cli.Main(ctx, os.Args[1:], streams, os.Getenv, cli.Commands{
-		Version: version,
-		Serve:   newServe(streams, os.Getenv),
-		Agent:   newAgent(streams, os.Getenv),
+		Version:  version,
+		Serve:    newServe(streams, os.Getenv),
+		Agent:    newAgent(streams, os.Getenv),
+		Simulate: newSimulate(streams),
 	})
 	stop()
 	os.Exit(code)

@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 	"k8s.io/utils/clock"
+
+	"github.com/headroom-dev/headroom/internal/client"
 )
 
 // Streams are where the command line reads and writes.
@@ -46,6 +48,8 @@ type Commands struct {
 	Version string // of this build; empty: dev
 	Serve   func() *cobra.Command
 	Agent   func() *cobra.Command
+	// Simulate gets the way to the controller that the common flags describe.
+	Simulate func(connect func() (*client.Client, error)) *cobra.Command
 	// Clock is for tests; nil: the real one. Moments are shown in its location.
 	Clock clock.WithTickerAndDelayedExecution
 }
@@ -143,6 +147,11 @@ func (a *app) root(commands Commands) *cobra.Command {
 		cmd := make()
 		cmd.GroupID = groupRun
 		hideInherited(cmd)
+		root.AddCommand(cmd)
+	}
+	if commands.Simulate != nil {
+		cmd := commands.Simulate(a.client)
+		cmd.GroupID = groupLook
 		root.AddCommand(cmd)
 	}
 	root.AddCommand(

@@ -17,6 +17,9 @@ type usageError struct{ message string }
 
 func (e *usageError) Error() string { return e.message }
 
+// UsageError is a mistake in the command line, for commands of other packages.
+func UsageError(message string) error { return &usageError{message: message} }
+
 func usagef(format string, args ...any) error {
 	return &usageError{message: fmt.Sprintf(format, args...)}
 }

@@ -150,6 +150,14 @@ func (a *app) print(format string, v any, human func() error) error {
 	return human()
 }
 
+// WriteValue writes one value as json or yaml, for commands of other packages.
+func WriteValue(w io.Writer, format string, v any) error {
+	if format == formatYAML {
+		return printYAML(w, v)
+	}
+	return printJSON(w, v)
+}
+
 // list is the JSON form of several values.
 type list struct {
 	Items []any `json:"items"`

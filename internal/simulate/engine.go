@@ -166,6 +166,7 @@ func (e *Engine) start(ctx context.Context) error {
 	e.control = control.New(control.Deps{
 		Store: e.Store, Clock: e.Clock, Log: slog.New(slog.DiscardHandler), Shape: e.opt.Shape,
 		Open: e.open, Fence: func(context.Context, *store.Tx) error { return e.opt.Fence() }, Retention: e.opt.Retention,
+		Dial: func(context.Context, string) error { return nil }, // simulated machines have no network
 		Bootstrap: func(_ context.Context, s *fleet.Server) (provider.Bootstrap, error) {
 			return provider.Bootstrap{ControllerURL: "http://controller", RegistrationToken: e.deriver.Registration(s.ID), Pool: s.Pool, RunAgent: true}, nil
 		},
