@@ -49,8 +49,8 @@ func (g *gauge) set(now time.Time, value float64) {
 		return
 	}
 	g.advance(now)
-	if g.value = value; now.Before(g.w.to) {
-		g.notePeak()
+	if g.value = value; !now.Before(g.w.from) && now.Before(g.w.to) {
+		g.peak = max(g.peak, value)
 	}
 }
 
@@ -60,7 +60,7 @@ func (g *gauge) advance(now time.Time) {
 		now = g.w.to
 	}
 	for g.since.Before(now) {
-		g.notePeak()
+		g.peak = max(g.peak, g.value)
 		i := int(g.since.Sub(g.w.from) / g.w.step)
 		until := g.w.from.Add(time.Duration(i+1) * g.w.step)
 		if until.After(now) {
@@ -68,13 +68,6 @@ func (g *gauge) advance(now time.Time) {
 		}
 		g.sums[i] += g.value * until.Sub(g.since).Seconds()
 		g.since = until
-	}
-}
-
-// notePeak remembers the value if time passes or passed with it in the window.
-func (g *gauge) notePeak() {
-	if !g.since.Before(g.w.from) {
-		g.peak = max(g.peak, g.value)
 	}
 }
 
