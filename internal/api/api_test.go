@@ -42,6 +42,21 @@ func TestObjects(t *testing.T) {
 	w.wantProblem(w.call("GET", "/api/v1/pools/desk", ""), http.StatusNotFound, fleet.CodeNotFound, `\"desk\"`)
 }
 
+func TestDeleteSet(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.apply(basic)
+	body := `{"objects":[{"kind":"Zone","name":"default"},{"kind":"Pool","name":"desk"},{"kind":"Pool","name":"nope"}]`
+	w.wantProblem(w.call("POST", "/api/v1/delete", body+"}"), http.StatusNotFound, fleet.CodeNotFound, "Pool nope does not exist")
+	w.wantProblem(w.call("POST", "/api/v1/delete", `{"objects":[],"dain":true}`), http.StatusUnprocessableEntity, fleet.CodeInvalid, "dain")
+	got := parse[service.DeleteResult](t, w.want(http.StatusOK, w.call("POST", "/api/v1/delete", body+`,"ignore_missing":true}`)))
+	if !got.Deleted || len(got.Changes) != 2 {
+		t.Errorf("got %+v", got)
+	}
+	large := strings.Repeat(`{"kind":"Pool","name":"`+strings.Repeat("p", 60)+`"},`, service.MaxDelete)
+	w.wantProblem(w.call("POST", "/api/v1/delete", `{"objects":[`+large[:len(large)-1]+`]}`), http.StatusNotFound, fleet.CodeNotFound)
+}
+
 func TestStrictBodies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -84,7 +84,7 @@ func (a *api) middleware(next http.Handler) http.Handler {
 }
 
 func bodyLimit(path string) int64 {
-	if path == applyPath {
+	if path == applyPath || path == deletePath {
 		return MaxApplyBody
 	}
 	return MaxBody

@@ -148,7 +148,14 @@ func TestDeleteManifests(t *testing.T) {
 		"good.yaml": "kind: Zone\nmetadata: {name: z}\n---\nkind: AutoscaleConfig\nmetadata: {name: c}\n---\n\n---\nkind: Pool\nmetadata: {name: p}\n",
 		"bad.yaml":  "kind: Pol\nmetadata: {name: z}\n---\nkind: Pool\n---\n- x\n",
 	})
-	r := a.run("delete", "-f", filepath.Join(dir, "good.yaml"))
+	a.on("POST delete", 200, object{"deleted": true, "changes": []object{
+		{"kind": "AutoscaleConfig", "name": "c", "action": "delete"}, {"kind": "Pool", "name": "p", "action": "delete"}, {"kind": "Zone", "name": "z", "action": "delete"},
+	}})
+	r := a.run("delete", "-f", filepath.Join(dir, "good.yaml"), "--drain", "--ignore-not-found")
+	sent := `{"objects":[{"kind":"Zone","name":"z"},{"kind":"AutoscaleConfig","name":"c"},{"kind":"Pool","name":"p"}],"drain":true,"ignore_missing":true}`
+	if len(a.bodies) != 1 || strings.TrimSpace(a.bodies[0]) != sent {
+		t.Errorf("sent %q, want one call with %s", a.bodies, sent)
+	}
 	if r.code != 0 || r.out != "autoscale-config/c deleted\npool/p deleted\nzone/z deleted\n" {
 		t.Errorf("got %+v", r)
 	}
@@ -162,17 +169,32 @@ func TestDeleteManifests(t *testing.T) {
 	}
 }
 
-func TestDeleteGoesOnAfterAnError(t *testing.T) {
+func TestDeleteOfSeveralIsOneSet(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
-	a.refuse("DELETE pools/busy", 409, `{"code":"in_use","detail":"pool busy has 3 servers: --drain lets them run empty"}`)
-	a.on("DELETE pools/free", 204, nil)
+	a.refuse("POST delete", 409, `{"code":"in_use","detail":"nothing was deleted: 2 problems","errors":[
+		{"path":"Pool gone","message":"does not exist"},{"path":"Pool busy","message":"cannot be deleted: 3 machines depend on it"}]}`)
 	r := a.run("delete", "pool", "busy", "gone", "free")
-	if r.code != cli.ExitRefused || r.out != "pool/free deleted\n" || strings.Count(r.err, "Error:") != 2 {
+	want := "Pool gone: does not exist\nPool busy: cannot be deleted: 3 machines depend on it\nError: nothing was deleted: 2 problems\n"
+	if r.code != cli.ExitRefused || r.out != "" || r.err != want {
 		t.Errorf("got %+v", r)
+	}
+	if diff := cmp.Diff([]string{"POST /api/v1/delete"}, a.seen()); diff != "" {
+		t.Error(diff)
 	}
 	r = a.run("delete", "pool", "gone", "--ignore-not-found")
 	if r.code != 0 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestDeleteGoesOnAfterAnError(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	a.refuse("DELETE servers/busy", 409, `{"code":"in_use","detail":"server busy holds 3 sessions"}`)
+	a.on("DELETE servers/free", 200, server("free", "deleting", nil))
+	r := a.run("delete", "server", "busy", "gone", "free")
+	if r.code != cli.ExitRefused || r.out != "server/free deleting\n" || strings.Count(r.err, "Error:") != 2 {
 		t.Errorf("got %+v", r)
 	}
 }

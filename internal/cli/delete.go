@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,9 @@ func (a *app) deleteCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "delete KIND NAME... | -f FILE|DIR|-", GroupID: groupConfig,
 		Short: "Delete objects",
-		Long: `Delete objects by name, or those that manifests name. Objects that others still
+		Long: `Delete objects by name, or those that manifests name. Several configured objects
+are one set: they may refer to one another, and either all are deleted or none;
+what is in the way is listed at once. Objects that others still
 depend on are refused with a count of them; --drain lets the machines of such
 an object run empty first. Deleting a session ends it, deleting a token revokes
 it.
@@ -59,9 +62,6 @@ it.
 			if what, err = targets(docs); err != nil {
 				return err
 			}
-			slices.SortStableFunc(what, func(x, y target) int { // users before what they use
-				return slices.Index(fleet.Kinds(), y.kind.configured) - slices.Index(fleet.Kinds(), x.kind.configured)
-			})
 		} else {
 			k, err := findKind(args[0])
 			if err != nil {
@@ -77,6 +77,9 @@ it.
 		if o.force && slices.ContainsFunc(what, func(t target) bool { return t.kind.plural != "servers" }) {
 			return usagef("--force applies to servers only")
 		}
+		if len(what) > 0 && what[0].kind.configured != "" && (len(what) > 1 || len(files) > 0) {
+			return a.deleteSet(ctx, c, what, o.drain, ignoreMissing)
+		}
 		return a.deleteAll(ctx, c, what, o, wait, ignoreMissing)
 	})
 	return cmd
@@ -86,6 +89,24 @@ it.
 func waitFlag(cmd *cobra.Command, wait *fleet.Duration, usage string) {
 	cmd.Flags().Var(durationValue(wait), "wait", usage)
 	cmd.Flags().Lookup("wait").NoOptDefVal = waitForGone
+}
+
+// deleteSet deletes configured objects in one call, all or none of them.
+func (a *app) deleteSet(ctx context.Context, c *client.Client, what []target, drain, ignoreMissing bool) error {
+	in := client.DeleteRequest{Drain: drain, IgnoreMissing: ignoreMissing}
+	for _, t := range what {
+		in.Objects = append(in.Objects, client.ObjectRef{Kind: t.kind.configured, Name: t.name})
+	}
+	result, err := c.Delete(ctx, in)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, ch := range result.Changes { // they are gone: there is nothing to wait for
+		fmt.Fprintf(&b, "%s deleted\n", objectName(ch))
+	}
+	_, err = fmt.Fprint(a.out, b.String())
+	return err
 }
 
 // deleteAll goes on after an error, so that one object does not hold up the

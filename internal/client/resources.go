@@ -132,3 +132,13 @@ func (c *Client) Apply(ctx context.Context, in ApplyRequest) (*ApplyResult, erro
 	}
 	return &out, nil
 }
+
+// Delete deletes a set of objects, all or none of them.
+func (c *Client) Delete(ctx context.Context, in DeleteRequest) (*DeleteResult, error) {
+	var out DeleteResult
+	_, err := c.do(ctx, request{method: http.MethodPost, path: []string{"delete"}, body: in, out: &out, repeat: in.DryRun})
+	if err != nil {
+		return nil, err
+	}
+	return &out, nil
+}

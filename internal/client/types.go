@@ -48,6 +48,26 @@ type ApplyRequest struct {
 	Prune     bool       `json:"prune,omitempty"`
 }
 
+// ObjectRef names a configured object.
+type ObjectRef struct {
+	Kind fleet.Kind `json:"kind"`
+	Name string     `json:"name"`
+}
+
+// DeleteRequest asks for a set of objects to be deleted.
+type DeleteRequest struct {
+	Objects       []ObjectRef `json:"objects"`
+	Drain         bool        `json:"drain,omitempty"`
+	DryRun        bool        `json:"dry_run,omitempty"`
+	IgnoreMissing bool        `json:"ignore_missing,omitempty"`
+}
+
+// DeleteResult says what was deleted, or would be.
+type DeleteResult struct {
+	Deleted bool     `json:"deleted"`
+	Changes []Change `json:"changes"`
+}
+
 // Action is what applying does to one object.
 type Action string
 

@@ -40,7 +40,7 @@ type changeSet struct {
 	world        *world
 	changes      []Change
 	objects      []*store.Object // beside changes; nil for deletions and what is unchanged
-	onlyMachines bool            // of a refused deletion: machines are all that is in the way
+	onlyMachines bool            // of a refused deletion: machines are all that is in the way of any object
 }
 
 // compare works out what the documents and deletions change, and reports
@@ -50,6 +50,11 @@ func (s *Service) compare(tx *store.Tx, docs, broken []manifest.Document, delete
 	if err != nil {
 		return nil, err
 	}
+	return s.compareIn(tx, w, docs, broken, deletes)
+}
+
+// compareIn is compare with a world that has been read.
+func (s *Service) compareIn(tx *store.Tx, w *world, docs, broken []manifest.Document, deletes []ref) (*changeSet, error) {
 	set := &changeSet{world: w}
 	for _, doc := range docs {
 		w.specs[ref{doc.Kind, doc.Meta.Name}] = doc.Spec
@@ -85,7 +90,8 @@ func (s *Service) compare(tx *store.Tx, docs, broken []manifest.Document, delete
 }
 
 func (s *Service) compareDeletes(tx *store.Tx, set *changeSet, deletes []ref) error {
-	var problems []string
+	var problems []fleet.FieldError
+	set.onlyMachines = true
 	slices.SortFunc(deletes, func(a, b ref) int { // what refers to others goes first
 		if d := slices.Index(fleet.Kinds(), b.kind) - slices.Index(fleet.Kinds(), a.kind); d != 0 {
 			return d
@@ -98,16 +104,19 @@ func (s *Service) compareDeletes(tx *store.Tx, set *changeSet, deletes []ref) er
 			return err
 		}
 		if problem != "" {
-			problems = append(problems, fmt.Sprintf("%s %s cannot be deleted: %s", r.kind, r.name, problem))
-			set.onlyMachines = only
+			problems = append(problems, fleet.FieldError{Path: fmt.Sprintf("%s %s", r.kind, r.name), Message: "cannot be deleted: " + problem})
+			set.onlyMachines = set.onlyMachines && only
 		}
 		set.changes = append(set.changes, Change{Kind: r.kind, Name: r.name, Action: ActionDelete})
 		set.objects = append(set.objects, nil)
 	}
-	if len(problems) > 0 {
-		return &fleet.Error{Code: fleet.CodeInUse, Message: strings.Join(problems, "; ")}
+	switch len(problems) {
+	case 0:
+		return nil
+	case 1:
+		return &fleet.Error{Code: fleet.CodeInUse, Message: problems[0].Path + " " + problems[0].Message}
 	}
-	return nil
+	return &fleet.Error{Code: fleet.CodeInUse, Message: fmt.Sprintf("%d objects cannot be deleted", len(problems)), Fields: problems}
 }
 
 // compareDocument adds the change of one document to the set.

@@ -174,7 +174,8 @@ func (s *Service) DeleteObject(ctx context.Context, p auth.Principal, kind fleet
 		var inUse *fleet.Error
 		if errors.As(err, &inUse) && inUse.Code == fleet.CodeInUse && drainFirst && set.onlyMachines {
 			// What drain does is committed; the refusal is the answer.
-			left, err := s.drainObject(tx, have, p.Actor())
+			servers, err := s.drainObject(tx, have, p.Actor())
+			left := int64(len(servers))
 			refusal = fleet.Errorf(fleet.CodeInUse, "%s %s is being drained and not deleted yet: %s; machines with sessions wait for those to end; delete it again when none is left",
 				kind, name, verb(left, "machine", "depend", " on it still"))
 			return err
@@ -190,23 +191,23 @@ func (s *Service) DeleteObject(ctx context.Context, p auth.Principal, kind fleet
 	return refusal
 }
 
-// drainObject makes the machines that depend on an object leave. It returns how
-// many there are.
-func (s *Service) drainObject(tx *store.Tx, o *store.Object, actor string) (int64, error) {
+// drainObject makes the machines that depend on an object leave. It returns the
+// ids of those that there are.
+func (s *Service) drainObject(tx *store.Tx, o *store.Object, actor string) ([]string, error) {
 	now := s.now()
 	if o.Kind == fleet.KindAutoscaleConfig {
 		spec, err := store.Spec[fleet.AutoscaleConfigSpec](o)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if fleet.Value(spec.Enabled, true) {
 			off := false
 			spec.Enabled = &off
 			if o.Spec, err = canonicalJSON(spec); err != nil {
-				return 0, err
+				return nil, err
 			}
 			if _, _, err := tx.PutObject(o, now); err != nil {
-				return 0, fmt.Errorf("disabling autoscale config %s: %w", o.Name, err)
+				return nil, fmt.Errorf("disabling autoscale config %s: %w", o.Name, err)
 			}
 			emitObject(tx, fleet.EventObjectUpdated, ref{o.Kind, o.Name}, spec.Pool, actor, "disabled, since it is to be deleted when its machines are gone", nil)
 		}
@@ -214,10 +215,12 @@ func (s *Service) drainObject(tx *store.Tx, o *store.Object, actor string) (int6
 	f, _ := dependants(ref{o.Kind, o.Name})
 	servers, err := tx.Servers(f)
 	if err != nil {
-		return 0, fmt.Errorf("listing the machines of %s %s: %w", o.Kind, o.Name, err)
+		return nil, fmt.Errorf("listing the machines of %s %s: %w", o.Kind, o.Name, err)
 	}
 	reason := fmt.Sprintf("%s %s is to be deleted", o.Kind, o.Name)
+	var ids []string
 	for _, server := range servers {
+		ids = append(ids, server.ID)
 		before := server.Phase
 		switch {
 		case before == fleet.PhaseReady:
@@ -228,10 +231,10 @@ func (s *Service) drainObject(tx *store.Tx, o *store.Object, actor string) (int6
 			}
 		}
 		if err != nil {
-			return 0, fmt.Errorf("draining server %s: %w", server.Name, err)
+			return nil, fmt.Errorf("draining server %s: %w", server.Name, err)
 		}
 	}
-	return int64(len(servers)), nil
+	return ids, nil
 }
 
 // kindSettings tells package manifest the settings of the provider kinds.

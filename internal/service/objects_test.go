@@ -360,7 +360,7 @@ func TestPrune(t *testing.T) {
 	w.apply(basic)
 	w.server("s1")
 	_, err = w.tryApply(less, prune)
-	wantCode(t, err, fleet.CodeInUse, "AutoscaleConfig desk-here cannot be deleted", "1 machine depend")
+	wantCode(t, err, fleet.CodeInUse, "2 objects cannot be deleted\n", "\n  AutoscaleConfig desk-here: cannot be deleted: 1 machine depend", "\n  VMProvider cloud1: cannot be deleted: 1 machine depend")
 	if _, err := w.Object(w.ctx, admin, fleet.KindVMProvider, "cloud1"); err != nil {
 		t.Errorf("a refused prune deleted something: %v", err)
 	}

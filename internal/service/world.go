@@ -25,6 +25,11 @@ type ref struct {
 type world struct {
 	stored map[ref]*store.Object
 	specs  map[ref]any // as they will be: pointers to the specs of package fleet
+
+	// from lists for each object those that will refer to it. It is made when
+	// it is first needed, when specs is complete: looking through all specs for
+	// each object of a large set would take minutes.
+	from map[ref][]ref
 }
 
 func loadWorld(tx *store.Tx) (*world, error) {
@@ -59,16 +64,23 @@ func (w *world) names(kind fleet.Kind) []string {
 	return names
 }
 
-// referrers lists the objects that will refer to r, as "Kind name".
+// referrers lists the objects that will refer to r, as "Kind name". specs must
+// not change after the first call.
 func (w *world) referrers(r ref) []string {
-	var list []string
-	for from, spec := range w.specs {
-		for _, to := range manifest.References(manifest.Document{Kind: from.kind, Spec: spec}) {
-			if (ref{to.Kind, to.Name}) == r {
-				list = append(list, fmt.Sprintf("%s %s", from.kind, from.name))
-				break
+	if w.from == nil {
+		w.from = map[ref][]ref{}
+		for from, spec := range w.specs {
+			for _, to := range manifest.References(manifest.Document{Kind: from.kind, Spec: spec}) {
+				used := ref{to.Kind, to.Name}
+				if list := w.from[used]; len(list) == 0 || list[len(list)-1] != from { // it may refer twice
+					w.from[used] = append(list, from)
+				}
 			}
 		}
+	}
+	var list []string
+	for _, from := range w.from[r] {
+		list = append(list, fmt.Sprintf("%s %s", from.kind, from.name))
 	}
 	slices.Sort(list)
 	return list
