@@ -253,7 +253,8 @@ func noRoom(pool string, need fleet.Resources) error {
 }
 
 // sameRequest returns a conflict when a request repeats the key of a session
-// that was made for something else.
+// that was made for something else. The ttl is not compared: a renewal may have
+// replaced it, and the repetition must learn of its session all the same.
 func sameRequest(old *fleet.Session, r AcquireRequest, need fleet.Resources) error {
 	var differ []string
 	for _, d := range []struct {
@@ -264,7 +265,6 @@ func sameRequest(old *fleet.Session, r AcquireRequest, need fleet.Resources) err
 		{"zone", old.Zone == r.Zone},
 		{"cores, memory, gpus", old.Need == need},
 		{"user", old.User == r.User},
-		{"ttl", old.TTL == r.TTL},
 	} {
 		if !d.same {
 			differ = append(differ, d.field)

@@ -106,6 +106,21 @@ func TestIdempotency(t *testing.T) {
 	}
 }
 
+func TestARepeatedRequestLearnsOfItsSessionAfterARenewal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.apply(basic)
+	w.server("s1")
+	hour := func(r *service.AcquireRequest) { r.IdempotencyKey, r.TTL = "k1", fleet.Duration(time.Hour) }
+	first := w.take(ann, hour)
+	if _, err := w.Renew(w.ctx, ann, first.ID, fleet.Duration(2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if again := w.take(ann, hour); again.ID != first.ID || again.TTL.D() != 2*time.Hour {
+		t.Errorf("the repetition gave session %s with ttl %s", again.ID, again.TTL)
+	}
+}
+
 func TestARepeatedRequestLearnsOfItsSessionThoughItFitsNoMore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
