@@ -94,9 +94,9 @@ type AutoscaleConfigSpec struct {
 	RequireCheckin *bool `json:"require_checkin,omitempty" default:"true" doc:"A machine is ready when its agent or script has checked in. false: when the cloud says that it runs and the connection port, if any, answers."`
 	ConnectionPort int64 `json:"connection_port,omitempty" minimum:"0" maximum:"65535" doc:"TCP port that must answer before a machine without check-in is ready. 0: none."`
 
-	ProvisionTimeout Duration `json:"provision_timeout,omitempty" default:"10m" doc:"From the create call to check-in; later, the machine has failed."`
-	MissingAfter     Duration `json:"missing_after,omitempty" default:"10m" doc:"Silence after which a machine gets no new session."`
-	DeadAfter        Duration `json:"dead_after,omitempty" default:"1h" doc:"Silence after which a machine without sessions is replaced."`
+	ProvisionTimeout Duration `json:"provision_timeout,omitempty" default:"10m" doc:"From the create call to check-in; later, the machine has failed. At least 10s."`
+	MissingAfter     Duration `json:"missing_after,omitempty" default:"10m" doc:"Silence after which a machine gets no new session. At least 5s."`
+	DeadAfter        Duration `json:"dead_after,omitempty" default:"1h" doc:"Silence after which a machine without sessions is replaced. Not less than missing_after."`
 
 	RotateAfter    Duration `json:"rotate_after,omitempty" doc:"Age at which a machine is replaced. 0: never."`
 	RotatePrewarm  Duration `json:"rotate_prewarm,omitempty" default:"15m" doc:"How long before rotation the replacement is started."`

@@ -70,6 +70,12 @@ func TestParseErrors(t *testing.T) {
 			`a.yaml:13: spec.rotate_after: rotate_after 10m is not longer than rotate_prewarm 15m: the replacement would start before the machine`,
 			`a.yaml:15: spec.max_total_sessions: is less than min_available_sessions 4, which could never be kept: raise it or lower min_available_sessions`,
 		}},
+		"times too short": {[]string{doc("AutoscaleConfig", "a", "\n  pool: p\n  zone: z\n  vm_providers: [v]\n  missing_after: 4s\n  dead_after: 3s\n  provision_timeout: 9s")}, []string{
+			`a.yaml:8: spec.missing_after: 4s is shorter than 5s: a single late heartbeat would take a machine out of service`,
+			`a.yaml:9: spec.dead_after: dead_after 3s is less than missing_after 4s: a machine is missing before it is dead`,
+			`a.yaml:10: spec.provision_timeout: 9s is shorter than 10s: every machine would fail before it has started`,
+		}},
+		"times just long enough": {[]string{doc("AutoscaleConfig", "a", "\n  pool: p\n  zone: z\n  vm_providers: [v]\n  missing_after: 5s\n  dead_after: 5s\n  provision_timeout: 10s")}, nil},
 		"no follow-up error": {[]string{doc("AutoscaleConfig", "a", "\n  pool: p\n  zone: z\n  vm_providers: [v]\n  min_servers: five\n  max_servers: 3")}, []string{
 			`a.yaml:8: spec.min_servers: "five" is not a whole number`,
 		}},

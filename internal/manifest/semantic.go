@@ -140,6 +140,12 @@ func addressable(s string) bool {
 	return hostName.MatchString(host)
 }
 
+// The shortest times that leave room for what they wait for.
+const (
+	minMissingAfter     = 5 * time.Second  // agents report every second at most
+	minProvisionTimeout = 10 * time.Second // no machine boots faster
+)
+
 func checkAutoscale(s fleet.AutoscaleConfigSpec) []finding {
 	var all []finding
 	if s.MaxServers > 0 && s.MaxServers < s.MinServers {
@@ -163,6 +169,13 @@ func checkAutoscale(s fleet.AutoscaleConfigSpec) []finding {
 	ceiling("memory", int64(t.Memory), int64(b.Memory), t.Memory.String(), b.Memory)
 	ceiling("gpus", t.GPUs, b.GPUs, t.GPUs, b.GPUs)
 
+	atLeast := func(path string, d fleet.Duration, least time.Duration, why string) {
+		if d != 0 && d.D() < least {
+			all = append(all, problem(path, d.String(), fmt.Sprintf("%s is shorter than %s: %s", d, fleet.Duration(least), why)))
+		}
+	}
+	atLeast("spec.provision_timeout", s.ProvisionTimeout, minProvisionTimeout, "every machine would fail before it has started")
+	atLeast("spec.missing_after", s.MissingAfter, minMissingAfter, "a single late heartbeat would take a machine out of service")
 	given := s
 	settings.ApplyDefaults(&s)
 	if s.DeadAfter < s.MissingAfter {
