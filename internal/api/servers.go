@@ -25,7 +25,7 @@ type LogLines struct {
 
 // DrainRequest bounds a drain.
 type DrainRequest struct {
-	Deadline fleet.Duration `json:"deadline,omitempty" doc:"When sessions that remain are ended. 0: never." example:"10m"`
+	Deadline fleet.Duration `json:"deadline,omitempty" doc:"When sessions that remain are ended. 0: never, or when an earlier drain has said." example:"10m"`
 }
 
 // ServerName names a server in a path.

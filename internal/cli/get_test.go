@@ -81,6 +81,20 @@ func TestLists(t *testing.T) {
 	golden(t, "explain-server", a.run("explain", "server", "hr-aaaaaaaaaaaa"))
 }
 
+func TestADrainShowsItsDeadline(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for deadline, want := range map[time.Time]string{
+		noon.Add(25 * time.Minute): "drained by token/op; sessions that remain end in 25m\n",
+		noon.Add(-time.Second):     "drained by token/op; sessions that remain end now\n",
+	} {
+		a.list("GET servers", server("hr-1", "draining", object{"reason": "drained by token/op", "drain_deadline": deadline}))
+		if r := a.run("get", "servers"); r.code != 0 || !strings.HasSuffix(r.out, want) {
+			t.Errorf("got %+v, want %s", r, want)
+		}
+	}
+}
+
 func TestTablesFitTheTerminal(t *testing.T) {
 	t.Parallel()
 	a := fleetAPI(t)

@@ -74,6 +74,14 @@ func serverCells(s *fleet.Server, now time.Time) []string {
 	if s.Missing && s.Phase == fleet.PhaseReady {
 		phase = "missing"
 	}
+	reason := s.Reason
+	if s.Phase == fleet.PhaseDraining && s.DrainDeadline != nil {
+		when := "now"
+		if s.DrainDeadline.After(now) {
+			when = "in " + until(now, s.DrainDeadline)
+		}
+		reason = strings.TrimPrefix(s.Reason+"; sessions that remain end "+when, "; ")
+	}
 	ratio := func(claimed, capacity string) string { return claimed + "/" + capacity }
 	places := "-"
 	if s.Capacity.Places > 0 {
@@ -85,7 +93,7 @@ func serverCells(s *fleet.Server, now time.Time) []string {
 		ratio(fleet.Memory(s.Claimed.MemoryMiB).String(), fleet.Memory(s.Capacity.MemoryMiB).String()),
 		dash(first(s.Addresses...)),
 		fmt.Sprintf("%d/%d", s.Claimed.GPUs, s.Capacity.GPUs), places, dash(s.Zone), dash(s.AutoscaleConfig),
-		dash(s.VMProvider), dash(s.ProviderID), sinceP(now, s.LastSeenAt), s.ID, dash(s.Reason),
+		dash(s.VMProvider), dash(s.ProviderID), sinceP(now, s.LastSeenAt), s.ID, dash(reason),
 	}
 }
 

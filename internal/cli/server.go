@@ -48,7 +48,8 @@ func (a *app) serverDrain() *cobra.Command {
 		Use: "drain NAME...", Short: "Take machines out of service and delete them when they are empty",
 		Long: `Take machines out of service: no new session is placed on them, and they are
 deleted when their last session has ended. Sessions that still live at the
-deadline are ended.`,
+deadline are ended. Draining again with --deadline sets a new one; without it
+the deadline of the first drain stays.`,
 		Example: `  headroom server drain hr-3k5d8f2ahq7c
   headroom server drain hr-3k5d8f2ahq7c --deadline 2h --wait=3h`,
 	}

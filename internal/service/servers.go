@@ -96,7 +96,8 @@ func (s *Service) changeServer(ctx context.Context, p auth.Principal, name strin
 }
 
 // Drain stops new sessions on a server, which is given up when it is empty or
-// at the deadline. Draining again sets a new deadline; 0 means none.
+// at the deadline; 0 means none. Draining again with a deadline sets a new one;
+// without one the first one's stays.
 func (s *Service) Drain(ctx context.Context, p auth.Principal, name string, deadline time.Duration) (fleet.Server, error) {
 	return s.changeServer(ctx, p, name, func(tx *store.Tx, server *fleet.Server, now time.Time) error {
 		return drain(tx, server, deadline, p.Actor(), "drained by "+p.Actor(), now)
@@ -114,8 +115,7 @@ func drain(tx *store.Tx, server *fleet.Server, deadline time.Duration, actor, re
 	default:
 		return fleet.Errorf(fleet.CodeConflict, "server %s is %s: only a ready server can be drained; delete it to be rid of it", server.Name, server.Phase)
 	}
-	server.DrainDeadline = nil
-	if deadline > 0 {
+	if deadline > 0 { // a ready server has none, and one that drains keeps its own
 		until := now.Add(deadline)
 		server.DrainDeadline = &until
 	}

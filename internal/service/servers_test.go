@@ -24,10 +24,13 @@ func TestDrainAndBack(t *testing.T) {
 	if q.State != fleet.SessionQueued {
 		t.Error("a draining server took a session")
 	}
-	if s, err = w.Drain(w.ctx, operator, "s1", 0); err != nil || s.DrainDeadline != nil {
-		t.Errorf("draining again: %+v, %v", s, err)
+	if s, err = w.Drain(w.ctx, operator, "s1", 0); err != nil || !s.DrainDeadline.Equal(w.clock.Now().Add(10*time.Minute)) {
+		t.Errorf("draining again without a deadline: %+v, %v", s, err)
 	}
-	if s, err = w.Retry(w.ctx, operator, "s1"); err != nil || s.Phase != fleet.PhaseReady {
+	if s, err = w.Drain(w.ctx, operator, "s1", time.Hour); err != nil || !s.DrainDeadline.Equal(w.clock.Now().Add(time.Hour)) {
+		t.Errorf("draining again with another deadline: %+v, %v", s, err)
+	}
+	if s, err = w.Retry(w.ctx, operator, "s1"); err != nil || s.Phase != fleet.PhaseReady || s.DrainDeadline != nil {
 		t.Errorf("taking it back: %+v, %v", s, err)
 	}
 	if got := w.session(q.ID); got.State != fleet.SessionActive {
