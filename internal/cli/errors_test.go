@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -87,6 +88,21 @@ func TestNobodyListens(t *testing.T) {
 	r = c.run("version")
 	if r.code != cli.ExitOK || r.out != "client  1.2.3\n" || !strings.Contains(r.err, "connection refused") {
 		t.Errorf("version: got %+v", r)
+	}
+}
+
+func TestAnAnswerOfAnotherProgram(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusOK, http.StatusFound, http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusInternalServerError} {
+		a := newAPI(t)
+		a.handle("GET servers/x", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, "<html>")
+		})
+		if r := a.run("get", "server", "x"); r.code != cli.ExitUnreachable || !strings.Contains(r.err, "not an answer of Headroom's API: check the URL") {
+			t.Errorf("%d: got %+v", status, r)
+		}
 	}
 }
 

@@ -240,7 +240,7 @@ func (c *Client) once(ctx context.Context, r request, payload []byte) (answer, e
 		return a, fmt.Errorf("the answer of %s is larger than %d MiB: ask for less", req.URL, maxAnswer>>20)
 	}
 	if err := json.Unmarshal(data, r.out); err != nil {
-		return a, fmt.Errorf("reading the answer of %s: %w", req.URL, err)
+		return a, &UnreachableError{URL: c.URL(), Reason: fmt.Sprintf("the answer of %s is not one of Headroom's API (%v): check the URL", req.URL.Path, err), Err: err, permanent: true}
 	}
 	return a, nil
 }

@@ -142,12 +142,13 @@ func TestProblemsBecomeFleetErrors(t *testing.T) {
 func TestStatusGivesTheCodeWhenTheBodyDoesNot(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]fleet.Code{
-		401: fleet.CodeUnauthenticated, 403: fleet.CodeForbidden, 404: fleet.CodeNotFound, 409: fleet.CodeConflict,
+		401: fleet.CodeUnauthenticated, 403: fleet.CodeForbidden, 404: fleet.CodeUnavailable, 409: fleet.CodeConflict,
 		412: fleet.CodeVersionMismatch, 413: fleet.CodeTooLarge, 500: fleet.CodeInternal, 503: fleet.CodeUnavailable,
 	} {
 		c := open(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", status) })
 		_, err := c.WhoAmI(t.Context())
-		if got := fleet.CodeOf(err); got != want {
+		var gone *client.UnreachableError
+		if got := fleet.CodeOf(err); got != want || !errors.As(err, &gone) {
 			t.Errorf("%d: got %s, want %s (%v)", status, got, want, err)
 		}
 	}
@@ -163,6 +164,17 @@ func TestAnAnswerThatIsNotOursNamesTheURL(t *testing.T) {
 		http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound)
 	})
 	if _, err := c.WhoAmI(t.Context()); err == nil || !strings.Contains(err.Error(), "redirects to https://elsewhere.example/") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAPlainRequestToATLSPort(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(srv.Close)
+	_, err := connect(t, client.Options{URL: "http://" + srv.Listener.Addr().String()}).WhoAmI(t.Context())
+	var gone *client.UnreachableError
+	if !errors.As(err, &gone) || !strings.Contains(err.Error(), "it speaks TLS; is the URL one with https://") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -35,7 +36,7 @@ func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // busyError is an answer that asks to come back later.
 type busyError struct {
-	err   *fleet.Error
+	err   error
 	after time.Duration
 }
 
@@ -94,7 +95,8 @@ func rootOf(err error) error {
 func (c *Client) problem(req *http.Request, resp *http.Response) error {
 	if resp.StatusCode < 400 {
 		if to := resp.Header.Get("Location"); to != "" {
-			return fmt.Errorf("%s redirects to %s: use that URL", req.URL, to)
+			err := fmt.Errorf("%s redirects to %s: use that URL", req.URL, to)
+			return &UnreachableError{URL: c.URL(), Reason: err.Error(), Err: err, permanent: true}
 		}
 		return c.strange(req, resp)
 	}
@@ -106,7 +108,10 @@ func (c *Client) problem(req *http.Request, resp *http.Response) error {
 		Errors []fleet.FieldError `json:"errors"`
 	}
 	if err != nil || !isJSON(resp.Header.Get("Content-Type")) || json.Unmarshal(data, &body) != nil {
-		return busy(resp, &fleet.Error{Code: codeOf(resp.StatusCode), Message: c.strange(req, resp).Error(), Cause: err})
+		if strings.Contains(string(data), "HTTP request to an HTTPS server") { // what Go's servers say
+			return &UnreachableError{URL: c.URL(), Reason: "it speaks TLS; is the URL one with https:// ?", permanent: true}
+		}
+		return busy(resp, c.strange(req, resp))
 	}
 	e := &fleet.Error{Code: body.Code, Message: body.Detail, Fields: body.Errors}
 	if e.Message == "" {
@@ -122,8 +127,8 @@ func (c *Client) problem(req *http.Request, resp *http.Response) error {
 }
 
 // busy marks the answers after which the same call may succeed later.
-func busy(resp *http.Response, e *fleet.Error) error {
-	if e.Code == fleet.CodeQueueFull { // somebody's session has to end first
+func busy(resp *http.Response, e error) error {
+	if fleet.CodeOf(e) == fleet.CodeQueueFull { // somebody's session has to end first
 		return e
 	}
 	switch resp.StatusCode {
@@ -135,13 +140,23 @@ func busy(resp *http.Response, e *fleet.Error) error {
 }
 
 // strange is an answer that Headroom does not give: a proxy or another program
-// listens there.
+// listens there. No status of such an answer says anything about an object.
 func (c *Client) strange(req *http.Request, resp *http.Response) error {
 	kind := resp.Header.Get("Content-Type")
 	if kind == "" {
 		kind = "no content type"
 	}
-	return fmt.Errorf("%s answered %s (%s), which is not an answer of Headroom's API: check the URL %s", req.URL, resp.Status, kind, c.URL())
+	code := codeOf(resp.StatusCode)
+	if resp.StatusCode < 400 || code == fleet.CodeNotFound {
+		code = fleet.CodeUnavailable
+	}
+	e := &UnreachableError{
+		URL:       c.URL(),
+		Reason:    fmt.Sprintf("%s answered %s (%s), which is not an answer of Headroom's API: check the URL", req.URL.Path, resp.Status, kind),
+		permanent: true,
+	}
+	e.Err = &fleet.Error{Code: code, Message: e.Reason}
+	return e
 }
 
 // codeOf is the code that fits a status when the answer names none.

@@ -89,12 +89,12 @@ type stream struct {
 // transient says that a new connection can help. A controller that was never
 // reached is an error at once.
 func (s *stream) transient(err error) bool {
-	var gone *UnreachableError
-	if errors.As(err, &gone) {
-		return s.reached && !gone.permanent
-	}
 	var busy *busyError
-	return errors.As(err, &busy)
+	if errors.As(err, &busy) {
+		return true
+	}
+	var gone *UnreachableError
+	return errors.As(err, &gone) && s.reached && !gone.permanent
 }
 
 // read makes one connection and yields what it brings. It returns nil only
