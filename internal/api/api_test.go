@@ -373,6 +373,37 @@ func TestInsight(t *testing.T) {
 	w.wantProblem(w.call("POST", "/api/v1/vm-providers/nope/check", ""), http.StatusNotFound, fleet.CodeNotFound)
 }
 
+func TestAMethodThatAPathDoesNotTake(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for call, allow := range map[string]string{
+		"PATCH /api/v1/pools/desk": "GET, PUT, DELETE", "DELETE /api/v1/pools": "GET", "GET /api/v1/apply": "POST",
+		"PATCH /api/v1/sessions": "GET, POST", "POST /healthz": "GET", "PATCH /": "GET",
+	} {
+		method, path, _ := strings.Cut(call, " ")
+		a := w.call(method, path, "")
+		w.wantProblem(a, http.StatusMethodNotAllowed, fleet.CodeInvalid, path+" does not take "+method)
+		if got := a.header.Get("Allow"); got != allow {
+			t.Errorf("%s: Allow is %q, want %q", call, got, allow)
+		}
+	}
+	w.wantProblem(w.call("PATCH", "/api/v1/nothing", ""), http.StatusNotFound, fleet.CodeNotFound)
+}
+
+func TestGarbageCursors(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, path := range []string{"pools", "servers", "sessions"} {
+		for _, cursor := range []string{"garbage", "!", "AAECAw"} {
+			a := w.call("GET", "/api/v1/"+path+"?cursor="+cursor, "")
+			w.wantProblem(a, http.StatusUnprocessableEntity, fleet.CodeInvalid, "is not a cursor", cursor)
+			if p := parse[api.Problem](t, a); len(p.Errors) != 1 || p.Errors[0].Value != cursor {
+				t.Errorf("%s: %+v", cursor, p.Errors)
+			}
+		}
+	}
+}
+
 func TestPaging(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

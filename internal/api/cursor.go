@@ -18,7 +18,7 @@ func encodeCursor(after string) string {
 
 func decodeCursor(cursor string) (string, error) {
 	after, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil {
+	if err != nil || strings.ContainsFunc(string(after), func(r rune) bool { return r <= ' ' || r > '~' }) { // names and ids have none such
 		return "", fleet.Invalid("query", []fleet.FieldError{{Path: "cursor", Value: cursor, Message: "is not a cursor: pass the next of the page before, or leave it out"}})
 	}
 	return string(after), nil

@@ -28,9 +28,28 @@ func (a *api) pages() {
 		_ = page.Execute(w, a.Version) // the client is gone if it fails
 	})
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if allowed := a.allowed(r); len(allowed) > 0 {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			detail := strings.ToValidUTF8(r.URL.Path, "?") + " does not take " + r.Method + ": use " + strings.Join(allowed, " or ")
+			writeProblem(w, newProblem(http.StatusMethodNotAllowed, fleet.CodeInvalid, detail))
+			return
+		}
 		detail := "there is nothing at " + r.Method + " " + strings.ToValidUTF8(r.URL.Path, "?") + ": see /docs"
 		writeProblem(w, newProblem(http.StatusNotFound, fleet.CodeNotFound, detail))
 	})
+}
+
+// allowed lists the methods that the path of a request takes.
+func (a *api) allowed(r *http.Request) []string {
+	var methods []string
+	for _, m := range []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = m
+		if _, pattern := a.mux.Handler(other); pattern != "" && pattern != "/" {
+			methods = append(methods, m)
+		}
+	}
+	return methods
 }
 
 const homePage = `<!doctype html>
