@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/claim"
@@ -93,7 +94,7 @@ func (c *Controller) stepDeleting(ctx context.Context, s *fleet.Server) (time.Du
 	case class == provider.NotFound:
 		r.resume(s.ID)
 		r.unmarkDeleted(s.ID)
-		_, err := c.moveTo(ctx, s, fleet.PhaseGone, "deleted: %s", s.Reason)
+		_, err := c.moveTo(ctx, s, fleet.PhaseGone, "%s", after("deleted", s.Reason))
 		return never, err
 	default:
 		c.Metrics.deleteFailed(s.VMProvider, class)
@@ -101,6 +102,15 @@ func (c *Controller) stepDeleting(ctx context.Context, s *fleet.Server) (time.Du
 		r.hold(s.ID, c.now().Add(wait))
 		return wait, c.noteDeleteTrouble(ctx, s, err)
 	}
+}
+
+// after says what has been done and why, without repeating what the reason
+// begins with.
+func after(done, reason string) string {
+	if strings.HasPrefix(reason, done) {
+		return reason
+	}
+	return done + ": " + reason
 }
 
 // noteDeleteTrouble tells the operator of a delete that does not get through,

@@ -340,7 +340,7 @@ func (c *Controller) stepDraining(ctx context.Context, s *fleet.Server) (time.Du
 		if s.Phase != fleet.PhaseDraining || s.Sessions > 0 {
 			return false, nil
 		}
-		return true, c.move(tx, s, fleet.PhaseDeleting, "drained: %s", s.Reason)
+		return true, c.move(tx, s, fleet.PhaseDeleting, "%s", after("drained", s.Reason))
 	})
 	return 0, err
 }
