@@ -191,8 +191,12 @@ func stagingKind() kind {
 			{title: "LABELS", wide: true},
 		},
 	}, func(r *client.Resource, s fleet.StagingSpec, now time.Time) []string {
+		shape := s.Shape.Resources().String()
+		if s.Shape.IsZero() { // in a server pool
+			shape = count(1, "place")
+		}
 		return []string{
-			r.Meta.Name, s.Pool, dash(s.Zone), fmt.Sprint(s.Count), s.Shape.Resources().String(),
+			r.Meta.Name, s.Pool, dash(s.Zone), fmt.Sprint(s.Count), shape,
 			since(now, r.CreatedAt), dash(labels(r.Meta.Labels)),
 		}
 	}, func(s fleet.StagingSpec) string { return s.Pool })
