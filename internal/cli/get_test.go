@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -47,6 +48,9 @@ func fleetAPI(t *testing.T) *api {
 	a.list("GET stagings", object{
 		"kind": "Staging", "metadata": object{"name": "three"}, "created_at": ago(0), "updated_at": ago(0), "version": 1,
 		"spec": object{"pool": "desktops", "count": 3, "shape": object{"cores": 1, "memory": "512Mi"}},
+	}, object{
+		"kind": "Staging", "metadata": object{"name": "win"}, "created_at": ago(0), "updated_at": ago(0), "version": 1,
+		"spec": object{"pool": "windows", "count": 2},
 	})
 	a.list("GET zones", object{
 		"kind": "Zone", "metadata": object{"name": "default"}, "created_at": ago(0), "updated_at": ago(0), "version": 1,
