@@ -68,7 +68,7 @@ func New(d Deps) http.Handler {
 	if d.Metrics != nil {
 		a.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "headroom_http_request_duration_seconds", Help: "Duration of HTTP requests by route and status.",
-			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30, 60},
+			Buckets: []float64{.005, .025, .1, .5, 2.5, 30}, // every route has each of them
 		}, []string{"method", "route", "status"})
 		d.Metrics.MustRegister(a.requests)
 	}

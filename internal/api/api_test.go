@@ -340,6 +340,8 @@ func TestPages(t *testing.T) {
 	w.want(http.StatusOK, w.call("GET", "/metrics", "", "X-Forwarded-For", "10.0.0.1"))
 	if a := w.want(http.StatusOK, w.call("GET", "/metrics", "", "Authorization", "")); !strings.Contains(a.body, `headroom_http_request_duration_seconds_count{method="GET",route="/healthz",status="200"} 1`) {
 		t.Errorf("metrics %s", a.body)
+	} else if n := strings.Count(a.body, `headroom_http_request_duration_seconds_bucket{method="GET",route="/healthz",status="200",`); n > 6+1 {
+		t.Errorf("%d series for each route and status, 6 and that of all are the most", n)
 	}
 	if err := w.st.Close(); err != nil {
 		t.Fatal(err)

@@ -26,6 +26,7 @@ import (
 	"github.com/headroom-dev/headroom/internal/auth"
 	"github.com/headroom-dev/headroom/internal/control"
 	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/gauges"
 	"github.com/headroom-dev/headroom/internal/plan"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/all"
@@ -105,6 +106,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 func (a *App) compose(ctx context.Context) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(gauges.New(a.store, a.clock, a.log))
 	a.sims = &simClouds{clock: a.clock, clouds: map[string]*sim.Cloud{}}
 	kinds := all.Kinds(a.sims.get)
 	deriver, err := service.OpenDeriver(ctx, a.store, a.keeper)

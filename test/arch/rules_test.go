@@ -17,7 +17,7 @@ var layers = [][]string{
 	{"plan", "settings", "provider", "secret", "startup"},
 	{"store", "client", "auth", "manifest", driver},
 	{"provider/all", "provider/providertest", "store/pgtest", "snapshot", "claim", "agent", "dns"},
-	{"control", "service", "store/storetest"},
+	{"control", "service", "gauges", "store/storetest"},
 	{"simulate"},
 	{"api", "cli", "webui"},
 	{"app"},
@@ -51,7 +51,7 @@ var confined = map[string][]string{
 	module + "/internal/provider/all":      {"app", "cmd"},
 	"github.com/spf13/cobra":               {"cli", "cmd", "docs"},
 	"k8s.io/client-go/":                    {"control"},
-	"github.com/prometheus/client_golang/": {"provider", "control", "api", "app", "store"},
+	"github.com/prometheus/client_golang/": {"provider", "control", "gauges", "api", "app", "store"},
 }
 
 const (

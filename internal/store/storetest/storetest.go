@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"server stale", testServerStale},
 		{"server lists", testServerLists},
 		{"servers gone", testServersGone},
+		{"tallies", testTallies},
 		{"claim order", testClaimOrder},
 		{"claim mismatch", testClaimMismatch},
 		{"claim users", testClaimUsers},

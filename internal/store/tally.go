@@ -1,0 +1,87 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+)
+
+// ServerTally counts the servers that are not gone and have these in common.
+type ServerTally struct {
+	Pool, VMProvider string
+	Phase            fleet.Phase
+	Count            int64
+}
+
+// TallyServers counts every server that is not gone, in one query.
+func (tx *Tx) TallyServers() ([]ServerTally, error) {
+	var list []ServerTally
+	err := tx.each("SELECT pool, vm_provider, phase, COUNT(*) FROM servers WHERE live GROUP BY pool, vm_provider, phase", nil, func(r *sql.Rows) error {
+		var t ServerTally
+		err := r.Scan(&t.Pool, &t.VMProvider, &t.Phase, &t.Count)
+		list = append(list, t)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("counting all servers: %w", err)
+	}
+	return list, nil
+}
+
+// SessionTally counts the sessions of a pool that are in one state.
+type SessionTally struct {
+	Pool  string
+	State fleet.SessionState
+	Count int64
+}
+
+// TallySessions counts every session that has not ended, in one query.
+func (tx *Tx) TallySessions() ([]SessionTally, error) {
+	var list []SessionTally
+	err := tx.each("SELECT pool, state, COUNT(*) FROM sessions WHERE live GROUP BY pool, state", nil, func(r *sql.Rows) error {
+		var t SessionTally
+		err := r.Scan(&t.Pool, &t.State, &t.Count)
+		list = append(list, t)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("counting all sessions: %w", err)
+	}
+	return list, nil
+}
+
+// PoolRoom is what the servers of a pool that take sessions offer, and what of
+// it another session could get.
+type PoolRoom struct {
+	Capacity, Free fleet.Resources
+}
+
+// PoolRooms adds up the servers that take sessions, by pool, in one query.
+// Pools that have none are left out.
+func (tx *Tx) PoolRooms() (map[string]PoolRoom, error) {
+	rooms := map[string]PoolRoom{}
+	// PostgreSQL adds up integers to a decimal.
+	const sum, free = "CAST(SUM(%s) AS BIGINT)", "CAST(SUM(CASE WHEN room THEN %s ELSE 0 END) AS BIGINT)"
+	query := "SELECT pool"
+	for _, how := range [][5]string{
+		{sum, "capacity_cores", "capacity_memory", "capacity_gpus", "capacity_places"},
+		{free, "free_cores", "free_memory", "free_gpus", "free_places"},
+	} {
+		for _, column := range how[1:] {
+			query += ", " + fmt.Sprintf(how[0], column)
+		}
+	}
+	err := tx.each(query+" FROM servers WHERE live AND open GROUP BY pool", nil, func(r *sql.Rows) error {
+		var pool string
+		var p PoolRoom
+		err := r.Scan(&pool, &p.Capacity.Cores, &p.Capacity.MemoryMiB, &p.Capacity.GPUs, &p.Capacity.Places,
+			&p.Free.Cores, &p.Free.MemoryMiB, &p.Free.GPUs, &p.Free.Places)
+		rooms[pool] = p
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("adding up the capacity of all pools: %w", err)
+	}
+	return rooms, nil
+}
