@@ -44,6 +44,7 @@ const shutdownGrace = 10 * time.Second
 // App is a controller that has been put together.
 type App struct {
 	cfg      Config
+	keyPair  *tls.Certificate // nil: plain HTTP
 	log      *slog.Logger
 	clock    clock.WithTicker
 	lock     *os.File
@@ -65,7 +66,11 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) 
 	if err := cfg.Defaults(); err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, log: log, clock: clock.RealClock{}}
+	pair, err := loadKeyPair(cfg.TLSCert, cfg.TLSKey)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{cfg: cfg, log: log, clock: clock.RealClock{}, keyPair: pair}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -302,9 +307,9 @@ func (a *App) Run(ctx context.Context) error {
 }
 
 func (a *App) serve() error {
-	if a.cfg.TLSCert != "" {
-		a.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-		return a.server.ServeTLS(a.listener, a.cfg.TLSCert, a.cfg.TLSKey)
+	if a.keyPair != nil {
+		a.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*a.keyPair}}
+		return a.server.ServeTLS(a.listener, "", "")
 	}
 	return a.server.Serve(a.listener)
 }
