@@ -88,9 +88,23 @@ func openPostgres(ctx context.Context, rawURL string) (backend, error) {
 	defer cancel()
 	if err := db.PingContext(pingCtx); err != nil {
 		_, shown := b.classify(err, true)
+		if _, answered := errors.AsType[*pgconn.PgError](err); !answered { // there is no later call that could go better
+			shown = unreached(name, err)
+		}
 		return backend{}, errors.Join(shown, db.Close())
 	}
 	return b, nil
+}
+
+// unreached is the error of a start without a server. What the network says is
+// told; other parts of the cause may hold the URL.
+func unreached(name string, err error) error {
+	why := ""
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		why = ": " + op.Error()
+	}
+	return &fleet.Error{Code: fleet.CodeUnavailable, Cause: err, Message: "the PostgreSQL server at " + name + " cannot be reached" + why +
+		"; check that it runs and that --database-url names its host and port, then start again"}
 }
 
 func classifyPostgres(name string, err error, lost bool) (fate, error) {
