@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -22,7 +23,7 @@ const maxConfigFile = 1 << 20
 // whose keys are the names of the flags. Everything wrong with the file is
 // reported at once. Flags named in except are not read from either.
 func fill(flags *pflag.FlagSet, env func(string) string, file string, except ...string) error {
-	var wrong []fleet.FieldError
+	var wrong []misfit
 	values, err := readConfig(file)
 	if err != nil {
 		return err
@@ -33,29 +34,46 @@ func fill(flags *pflag.FlagSet, env func(string) string, file string, except ...
 			return
 		}
 		names = append(names, f.Name)
-		from, value := "", ""
+		from, value, line := "", "", 0
 		if v, ok := values[f.Name]; ok {
-			from, value = v.source, v.text
+			from, value, line = v.source, v.text, v.line
 		}
 		if v := env("HEADROOM_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))); v != "" {
-			from, value = "environment", v
+			from, value, line = "environment", v, 0
 		}
 		if from == "" || f.Changed {
 			return
 		}
 		if err := flags.Set(f.Name, value); err != nil {
-			wrong = append(wrong, fleet.FieldError{Source: from, Path: f.Name, Value: value, Message: "is not a valid value for this setting"})
+			wrong = append(wrong, misfit{line, fleet.FieldError{Source: from, Path: f.Name, Value: value, Message: "is not a valid value for this setting"}})
 		}
 	})
 	for name, v := range values {
 		if !slices.Contains(names, name) {
-			wrong = append(wrong, fleet.FieldError{Source: v.source, Path: name, Message: settings.Unknown("setting", name, names)})
+			wrong = append(wrong, misfit{v.line, fleet.FieldError{Source: v.source, Path: name, Message: settings.Unknown("setting", name, names)}})
 		}
 	}
-	return fleet.Invalid("the configuration cannot be used", wrong)
+	slices.SortFunc(wrong, func(a, b misfit) int {
+		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.err.Path, b.err.Path))
+	})
+	list := make([]fleet.FieldError, len(wrong))
+	for i, m := range wrong {
+		list[i] = m.err
+	}
+	return fleet.Invalid("the configuration cannot be used", list)
 }
 
-type configValue struct{ source, text string }
+// misfit is a setting that cannot be used, with its line in the file; 0: it
+// comes from the environment.
+type misfit struct {
+	line int
+	err  fleet.FieldError
+}
+
+type configValue struct {
+	source, text string
+	line         int
+}
 
 // readConfig reads a flat YAML mapping; lists become comma-separated.
 func readConfig(path string) (map[string]configValue, error) {
@@ -93,7 +111,7 @@ func readConfig(path string) (map[string]configValue, error) {
 			}
 			text = strings.Join(items, ",")
 		}
-		out[strings.ReplaceAll(key.Value, "_", "-")] = configValue{source: fmt.Sprintf("%s:%d", path, key.Line), text: text}
+		out[strings.ReplaceAll(key.Value, "_", "-")] = configValue{source: fmt.Sprintf("%s:%d", path, key.Line), text: text, line: key.Line}
 	}
 	return out, nil
 }
