@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,9 @@ import (
 
 // maxManifest bounds a manifest that is applied at the start, in bytes.
 const maxManifest = 8 << 20
+
+// examplePool is the pool of examples/local.yaml.
+const examplePool = "example"
 
 func newServe(streams cli.Streams, env func(string) string) func() *cobra.Command {
 	return func() *cobra.Command {
@@ -103,7 +107,11 @@ func serve(ctx context.Context, cfg app.Config, log *slog.Logger, to io.Writer) 
 	if err := applyAll(ctx, a, cfg.Apply, log); err != nil {
 		return err
 	}
-	greet(a, cfg, to)
+	pools, err := a.Pools(ctx)
+	if err != nil {
+		return fmt.Errorf("listing the pools: %w", err)
+	}
+	greet(a, cfg, pools, to)
 	return a.Run(ctx)
 }
 
@@ -140,7 +148,7 @@ func applyAll(ctx context.Context, a *app.App, files []string, log *slog.Logger)
 }
 
 // greet tells the person who started the controller how to go on.
-func greet(a *app.App, cfg app.Config, to io.Writer) {
+func greet(a *app.App, cfg app.Config, pools []string, to io.Writer) {
 	token, first := a.AdminToken()
 	dir := cfg.DataDir
 	if wd, err := os.Getwd(); err == nil {
@@ -168,13 +176,26 @@ func greet(a *app.App, cfg app.Config, to io.Writer) {
 	for _, c := range [][2]string{
 		{"get servers", "the machines and what they are doing"},
 		{"plan", "what would be done now, and why nothing else"},
-		{"session create --pool example --cores 2 --memory 2Gi", "take capacity"},
+		firstUse(pools),
 		{"events -f", "watch every decision"},
 	} {
 		fmt.Fprintf(&b, "  %-70s # %s\n", self+" "+c[0]+flag, c[1])
 	}
 	fmt.Fprintf(&b, "API reference: %s/docs\n\n", a.URL())
 	_, _ = io.WriteString(to, b.String())
+}
+
+// firstUse is the command, with its purpose, that makes something happen: a
+// session in a pool that exists, else the making of a pool.
+func firstUse(pools []string) [2]string {
+	if len(pools) == 0 {
+		return [2]string{"apply -f FILE", "describe a first pool; the folder examples has some"}
+	}
+	pool := pools[0]
+	if slices.Contains(pools, examplePool) {
+		pool = examplePool
+	}
+	return [2]string{"session create --pool " + pool + " --cores 2 --memory 2Gi", "take capacity"}
 }
 
 // newLogger logs text on a terminal and JSON otherwise.

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -76,7 +77,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) 
 			err = errors.Join(err, a.Close())
 		}
 	}()
-	if a.lock, err = lockDataDir(cfg.DataDir); err != nil {
+	if a.lock, err = lockDataDir(ctx, a.clock, cfg.DataDir); err != nil {
 		return nil, err
 	}
 	if a.listener, err = listen(ctx, cfg.Listen); err != nil {
@@ -101,10 +102,19 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) 
 func listen(ctx context.Context, address string) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fleet.Errorf(fleet.CodeUnavailable, "cannot listen on %s: %w; stop what uses the port, or choose another one with --listen", address, err)
+	if err == nil {
+		return l, nil
 	}
-	return l, nil
+	code, remedy := fleet.CodeInvalid, "give --listen a host of this machine and a port from 0 to 65535, for example 127.0.0.1:8080 or :8080"
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		code, remedy = fleet.CodeUnavailable, "stop what uses the port, or choose another one with --listen"
+	case errors.Is(err, syscall.EACCES):
+		code, remedy = fleet.CodeUnavailable, "this user may not use the port: choose one of 1024 or above with --listen"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		remedy = "this machine does not have the address: give --listen one of its own, or only :PORT for all of them"
+	}
+	return nil, fleet.Errorf(code, "cannot listen on %s: %w; %s", address, err, remedy)
 }
 
 // compose wires service, control and API to one store.
@@ -274,9 +284,9 @@ func (a *App) AdminToken() (token string, first bool) { return a.token, a.firstR
 
 // Run works until ctx ends, and returns when everything has stopped.
 func (a *App) Run(ctx context.Context) error {
+	ordered := ctx // its end is an order, that of the group may be a failure
 	g, ctx := errgroup.WithContext(ctx)
 	var agents sync.WaitGroup
-	defer agents.Wait()
 	a.sims.mu.Lock()
 	a.sims.made = func(c *sim.Cloud) { agents.Go(func() { a.playAgents(ctx, c) }) }
 	a.sims.mu.Unlock()
@@ -292,6 +302,9 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		<-ctx.Done()
+		if ordered.Err() != nil {
+			a.log.InfoContext(ctx, "stopping in order; machines and their sessions go on running", "url", a.url)
+		}
 		a.service.Close() // ends streams and long polls, which would hold up the shutdown
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 		defer cancel()
@@ -303,7 +316,25 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	a.store.OnCommit(logEvents(a.log))
 	a.log.InfoContext(ctx, "serving", "url", a.url, "version", a.cfg.Version, "installation", a.store.Installation())
-	return g.Wait()
+	err := g.Wait()
+	agents.Wait()
+	if err == nil && ordered.Err() != nil {
+		a.log.InfoContext(ctx, "stopped", "url", a.url)
+	}
+	return err
+}
+
+// Pools lists the names of the pools.
+func (a *App) Pools(ctx context.Context) (names []string, err error) {
+	err = a.store.Read(ctx, func(tx *store.Tx) error {
+		objects, err := tx.Objects(fleet.KindPool)
+		names = make([]string, 0, len(objects))
+		for _, o := range objects {
+			names = append(names, o.Name)
+		}
+		return err
+	})
+	return names, err
 }
 
 func (a *App) serve() error {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,8 +9,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/utils/clock"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
 )
@@ -22,9 +25,16 @@ const (
 	urlFile   = "server.url"
 )
 
+const (
+	// lockPatience is how long a held lock is waited for: the system needs a
+	// moment to clean up after a controller that was killed.
+	lockPatience = 2 * time.Second
+	lockRetry    = 50 * time.Millisecond
+)
+
 // lockDataDir takes a data directory for this process, for as long as the file
 // that it returns is open. The lock ends with the process, however it ends.
-func lockDataDir(dir string) (*os.File, error) {
+func lockDataDir(ctx context.Context, c clock.WithTicker, dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fleet.Errorf(fleet.CodeUnavailable, "the data directory %s cannot be made: %w", dir, err)
 	}
@@ -33,9 +43,12 @@ func lockDataDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fleet.Errorf(fleet.CodeUnavailable, "the data directory %s cannot be used: %w", dir, err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := flock(ctx, c, f); err != nil {
 		holder, _ := io.ReadAll(io.LimitReader(f, 32))
 		_ = f.Close()
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("waiting for the data directory %s: %w", dir, context.Cause(ctx))
+		}
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fleet.Errorf(fleet.CodeUnavailable, "the data directory %s cannot be locked: %w", dir, err)
 		}
@@ -53,6 +66,26 @@ func lockDataDir(dir string) (*os.File, error) {
 		}
 	}
 	return f, nil
+}
+
+// flock takes the lock, and waits for a while when another has it.
+func flock(ctx context.Context, c clock.WithTicker, f *os.File) error {
+	try := func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+	err := try()
+	if !errors.Is(err, unix.EWOULDBLOCK) {
+		return err
+	}
+	tick, end := c.NewTicker(lockRetry), c.Now().Add(lockPatience)
+	defer tick.Stop()
+	for errors.Is(err, unix.EWOULDBLOCK) && c.Now().Before(end) {
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C():
+			err = try()
+		}
+	}
+	return err
 }
 
 // writeFile replaces a file so that a crash leaves the old or the new one.
