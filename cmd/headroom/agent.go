@@ -52,7 +52,7 @@ The token is read from a file, so that it is in no process list.`,
 				if cfg.Logger, err = newLogger(streams.Err, streams.ErrTTY && env("NO_COLOR") == "", streams.ErrTTY, level, format); err != nil {
 					return err
 				}
-				cfg.Version = version
+				cfg.Version, cfg.FromFlags = version, file == ""
 				return agent.Run(cmd.Context(), cfg)
 			},
 		}

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 
 	"k8s.io/utils/clock"
 
@@ -40,6 +42,7 @@ type Config struct {
 	LockFD    int            `json:"lock_fd,omitempty"`     // inherited descriptor whose lock says that this process lives
 	LogFile   string         `json:"log_file,omitempty"`    // file that the output goes to, to be kept short
 	LogLimit  int64          `json:"log_limit,omitempty"`   // bytes of LogFile; 0: 4 MiB
+	FromFlags bool           `json:"-"`                     // errors name the flags of the command and not the fields of a file
 	Version   string         `json:"-"`                     // of this program
 	Clock     clock.Clock    `json:"-"`                     // nil: the real one
 	Logger    *slog.Logger   `json:"-"`                     // nil: text on standard error
@@ -68,7 +71,7 @@ func LoadConfig(path string) (Config, error) {
 func (c *Config) Validate() error {
 	var wrong []fleet.FieldError
 	add := func(path string, value any, message string) {
-		wrong = append(wrong, fleet.FieldError{Path: path, Value: value, Message: message})
+		wrong = append(wrong, fleet.FieldError{Path: c.setting(path), Value: value, Message: message})
 	}
 	if c.URL == "" && !c.Idle {
 		add("controller_url", nil, "is missing: give the URL of the controller, for example https://headroom.example.com")
@@ -98,6 +101,31 @@ func (c *Config) Validate() error {
 		add("log_limit", c.LogLimit, "is negative")
 	}
 	return fleet.Invalid("agent settings", wrong)
+}
+
+// setting is the name under which the user knows a field.
+func (c *Config) setting(field string) string {
+	switch {
+	case !c.FromFlags:
+		return field
+	case field == "controller_url":
+		return "--url"
+	}
+	return "--" + strings.ReplaceAll(field, "_", "-")
+}
+
+// renamed gives the fields of an invalid error the names that the user knows.
+func (c *Config) renamed(err error) error {
+	e, ok := errors.AsType[*fleet.Error](err)
+	if !ok || !c.FromFlags {
+		return err
+	}
+	same := *e
+	same.Fields = slices.Clone(e.Fields)
+	for i := range same.Fields {
+		same.Fields[i].Path = c.setting(same.Fields[i].Path)
+	}
+	return &same
 }
 
 // readLimited reads a whole file that must not be longer than limit bytes.

@@ -14,7 +14,7 @@ func (a *agent) register(ctx context.Context) error {
 	if a.state.Registered && !a.newToken() {
 		return nil
 	}
-	token, err := readToken(a.cfg.TokenFile)
+	token, err := a.cfg.readToken()
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (a *agent) newToken() bool {
 	if a.cfg.TokenFile == "" || a.state.TokenHash == "" {
 		return false
 	}
-	token, err := readToken(a.cfg.TokenFile)
+	token, err := a.cfg.readToken()
 	return err == nil && hashOf(token) != a.state.TokenHash
 }
 

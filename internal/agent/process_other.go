@@ -2,7 +2,11 @@
 
 package agent
 
-import "github.com/headroom-dev/headroom/internal/fleet"
+import (
+	"os"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+)
 
 func leadsSession() bool { return false }
 
@@ -13,5 +17,8 @@ func startDetached(int) error {
 func keepFromChildren(int) error {
 	return fleet.Errorf(fleet.CodeInvalid, "lock_fd works on Unix only: leave it out")
 }
+
+// tryLock takes no lock: nothing keeps two agents apart here.
+func tryLock(*os.File) (held bool, err error) { return false, nil }
 
 func syncDir(string) error { return nil }

@@ -51,6 +51,15 @@ func keepFromChildren(fd int) error {
 	return nil
 }
 
+// tryLock takes a lock that ends with the file or the process.
+func tryLock(f *os.File) (held bool, err error) {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
+}
+
 // syncDir makes a rename in the directory last.
 func syncDir(path string) error {
 	d, err := os.Open(path)

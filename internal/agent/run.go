@@ -71,6 +71,13 @@ func Run(ctx context.Context, cfg Config) error {
 			return err
 		}
 	}
+	if !cfg.Idle { // an idle one stores nothing
+		lock, err := lockState(cfg)
+		if err != nil {
+			return err
+		}
+		defer lock.Close() //nolint:errcheck // nothing that matters was written
+	}
 	if cfg.PIDFile != "" {
 		if err := writeFile(cfg.PIDFile, []byte(strconv.Itoa(os.Getpid())+"\n")); err != nil {
 			return fleet.Errorf(fleet.CodeUnavailable, "writing the process id: %w", err)
@@ -114,11 +121,11 @@ func newAgent(ctx context.Context, cfg Config) (*agent, error) {
 	var err error
 	if cfg.CAFile != "" {
 		if ca, err = readLimited(cfg.CAFile, caLimit); err != nil {
-			return nil, fleet.Errorf(fleet.CodeInvalid, "reading the certificates of ca_file: %w", err)
+			return nil, fleet.Errorf(fleet.CodeInvalid, "reading the certificates of %s: %w", cfg.setting("ca_file"), err)
 		}
 	}
 	if a.client, err = client.NewAgentClient(client.AgentOptions{URL: cfg.URL, CA: ca, Version: cfg.Version}); err != nil {
-		return nil, err
+		return nil, cfg.renamed(err)
 	}
 	if a.state, err = loadState(cfg.StateDir); err != nil {
 		return nil, err
@@ -134,7 +141,7 @@ func newAgent(ctx context.Context, cfg Config) (*agent, error) {
 	}
 	if a.capacity.MemoryMiB == 0 {
 		return nil, fleet.Invalid("agent settings", []fleet.FieldError{{
-			Path: "memory", Message: "cannot be found out on this system: give the memory to offer, for example 4Gi",
+			Path: cfg.setting("memory"), Message: "cannot be found out on this system: give the memory to offer, for example 4Gi",
 		}})
 	}
 	return a, nil

@@ -104,11 +104,12 @@ func writeFile(path string, text []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// readToken reads a token file; surrounding white space does not count.
-func readToken(path string) (string, error) {
+// readToken reads the token file; surrounding white space does not count.
+func (c *Config) readToken() (string, error) {
+	path := c.TokenFile
 	if path == "" {
 		return "", fleet.Invalid("agent settings", []fleet.FieldError{{
-			Path: "token_file", Message: "is missing, and this machine has not registered yet: give the file that holds its registration token",
+			Path: c.setting("token_file"), Message: "is missing, and this machine has not registered yet: give the file that holds its registration token",
 		}})
 	}
 	text, err := readLimited(path, secretLimit)
