@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"context"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
 )
@@ -18,7 +20,10 @@ func TestOneAgentPerStateDir(t *testing.T) {
 	first.untilCalls(c, "report", 1)
 	cfg := first.cfg
 	cfg.FromFlags = true
-	err := Run(t.Context(), cfg)
+	cfg.Clock = nil // the clock of the first is turned by its test
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	err := Run(ctx, cfg)
 	if fleet.CodeOf(err) != fleet.CodeConflict || !strings.Contains(err.Error(), cfg.StateDir+" is in use by another agent (process "+strconv.Itoa(os.Getpid())+")") ||
 		!strings.Contains(err.Error(), "--state-dir") {
 		t.Errorf("the second agent: %v", err)
