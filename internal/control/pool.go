@@ -155,10 +155,13 @@ func (c *Controller) carryOut(ctx context.Context, in plan.Input, d plan.Decisio
 	c.mu.Lock()
 	last, known := c.decided[d.Pool]
 	c.mu.Unlock()
-	if last.digest == digest && !acts(d) {
+	limits := limitsOf(d)
+	// Demand that comes and goes by the second at a ceiling is one piece of
+	// news, not hundreds.
+	tell := known && limits != last.limits && c.now().Sub(last.toldAt) >= tellEvery
+	if last.digest == digest && !acts(d) && !tell {
 		return nil
 	}
-	limits := limitsOf(d)
 	err := c.write(ctx, func(tx *store.Tx) error {
 		if err := tx.LockPool(d.Pool); err != nil {
 			return err
@@ -177,7 +180,7 @@ func (c *Controller) carryOut(ctx context.Context, in plan.Input, d plan.Decisio
 				return err
 			}
 		}
-		if known && last.limits != limits {
+		if tell {
 			tx.Emit(fleet.Event{
 				At: c.now(), Type: fleet.EventPoolDecision, Kind: string(fleet.KindPool), Name: d.Pool, Pool: d.Pool,
 				Actor: Actor, Message: fleet.Or(limits, "nothing hinders the pool any more"),
@@ -189,7 +192,14 @@ func (c *Controller) carryOut(ctx context.Context, in plan.Input, d plan.Decisio
 		return fmt.Errorf("carrying out the decision for pool %s: %w", d.Pool, err)
 	}
 	c.mu.Lock()
-	c.decided[d.Pool] = decided{digest, limits}
+	if tell || !known {
+		last.limits = limits
+	}
+	if tell {
+		last.toldAt = c.now()
+	}
+	last.digest = digest
+	c.decided[d.Pool] = last
 	c.mu.Unlock()
 	c.Metrics.decided(d)
 	return nil
@@ -223,10 +233,14 @@ func limitsOf(d plan.Decision) string {
 	return strings.Join(out, "; ")
 }
 
+// tellEvery is how often at most an event says what hinders a pool.
+const tellEvery = time.Minute
+
 // decided is what was last written of a decision.
 type decided struct {
 	digest string
-	limits string
+	limits string    // that the last event told
+	toldAt time.Time // of that event
 }
 
 // decisionDigest is what makes two decisions differ for a reader.

@@ -50,7 +50,7 @@ spec: {provider: local, max_instances: 6, create_burst: 1000, create_rate: 100, 
 apiVersion: headroom.dev/v1
 kind: AutoscaleConfig
 metadata: {name: example}
-spec: {pool: example, zone: default, vm_providers: [local], standby: {cores: 1, memory: 1Gi}, downscale_backoff: 1s}
+spec: {pool: example, zone: default, vm_providers: [local], max_servers: 5, standby: {cores: 1, memory: 1Gi}, downscale_backoff: 1s} # one of the 6 is left for the probe
 ---
 `
 
