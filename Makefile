@@ -27,7 +27,7 @@ export HEADROOM_REQUIRE_POSTGRES := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check race sim bench docs fmt clean install tools \
+.PHONY: help build run test nodes check race sim bench docs fmt clean install tools \
   check-format check-vet check-lint check-arch check-generated check-modules check-vulnerabilities check-shell
 
 ##@ Start here
@@ -95,6 +95,9 @@ race: ## Tests under the race detector, without the cloud SDKs and the end-to-en
 
 sim: ## Simulate whole installations with crashes and faults on virtual time, SEEDS histories.
 	SEEDS=$(SEEDS) $(GO) test ./test/sim -count=1 -timeout 60m
+
+nodes: ## Three controllers on one PostgreSQL, killed, stopped and cut off in turn (two minutes; not part of `make test` yet).
+	HEADROOM_E2E_NODES=1 $(GO) test ./test/e2e -run '^TestNodes$$' -count=1 -v
 
 bench: ## Run the benchmarks that match BENCH.
 	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem ./...
