@@ -22,11 +22,11 @@ const MaxQueued = 5000
 // offers; zero when the settings do not tell.
 type ShapeFunc func(spec fleet.VMProviderSpec) fleet.Resources
 
-// Circuit states of a provider config.
+// Circuit states of a provider config. An open circuit whose time is over lets
+// one machine at a time be tried.
 const (
-	CircuitClosed   = "closed"
-	CircuitOpen     = "open"
-	CircuitHalfOpen = "half_open"
+	CircuitClosed = "closed"
+	CircuitOpen   = "open"
 )
 
 // Load reads a pool for the planner. A pool that does not exist is
