@@ -23,6 +23,8 @@ const (
 	maxConsole         = 1 << 20
 	maxMessage         = 2 << 10
 	maxCause           = 16 << 10
+	maxProgress        = 1 << 10
+	maxOutput          = 64 << 10
 )
 
 // ClientOptions are the parts of a client. Kind, Driver, Owner and Clock are
@@ -254,6 +256,53 @@ func (c *Client) Console(ctx context.Context, id string, limit int64) ([]byte, e
 	}
 	b = []byte(c.redact.text(string(b)))
 	return b[max(0, int64(len(b))-limit):], nil
+}
+
+// RunScript takes the startup script of a machine one step further; see
+// [ScriptRunner]. Secrets are removed from its output.
+func (c *Client) RunScript(ctx context.Context, id string, script []byte, progress string, secrets []string) (ScriptRun, error) {
+	d, ok := c.driver.(ScriptRunner)
+	if !ok {
+		return ScriptRun{}, c.unsupported("running a script in a machine")
+	}
+	if err := c.admit("run_script", 1, false); err != nil {
+		return ScriptRun{}, err
+	}
+	leave, err := c.enter(ctx, "run_script")
+	if err != nil {
+		return ScriptRun{}, err
+	}
+	defer leave()
+	run, err := call(ctx, c, "run_script", secrets, func(ctx context.Context) (ScriptRun, error) {
+		run, err := d.RunScript(ctx, id, script, progress)
+		if err == nil && len(run.Progress) > maxProgress {
+			err = Errorf(Unknown, "the progress of the script of machine %s takes %d bytes, %d are the most", id, len(run.Progress), maxProgress)
+		}
+		return run, err
+	})
+	redact := c.redact.with(secrets)
+	out := run.Output[max(0, len(run.Output)-maxOutput):]
+	run.Note, run.Output = redact.text(run.Note), []byte(redact.text(string(out)))
+	return run, err
+}
+
+// Render shows the requests that Create would send, without secrets.
+func (c *Client) Render(ctx context.Context, req Request) ([]RenderedCall, error) {
+	d, ok := c.driver.(Renderer)
+	if !ok {
+		return nil, c.unsupported("showing the requests of a create")
+	}
+	calls, err := admitted(ctx, c, "render", func(ctx context.Context) ([]RenderedCall, error) { return d.Render(ctx, req) })
+	if err != nil {
+		return nil, err
+	}
+	redact := c.redact.with([]string{req.Bootstrap.RegistrationToken})
+	for i := range calls {
+		if calls[i].Body, err = redact.document(calls[i].Body); err != nil {
+			return nil, Errorf(Unknown, "the request %s cannot be shown: %w", calls[i].Call, err)
+		}
+	}
+	return calls, nil
 }
 
 // Choices lists values for the setting of the given name.

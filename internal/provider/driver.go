@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/startup"
 )
 
 // Driver speaks to one account of one cloud. Its methods are called
@@ -64,6 +65,41 @@ type Catalog interface {
 	Choices(ctx context.Context, setting string) ([]Choice, error)
 }
 
+// ScriptRunner is a driver that runs a script inside of a machine that is up,
+// through an agent of the hypervisor in the guest. It is used for provider
+// configs whose channel says AfterBoot.
+type ScriptRunner interface {
+	// RunScript takes the delivery and the run of the machine's script one short
+	// step further: at most a few quick calls, no waiting. progress is what the
+	// last step answered, empty at first. The steps may be cut off anywhere and
+	// may be repeated with an old progress, and still the script must run once.
+	//
+	// While the guest cannot be reached yet, the answer is the progress as it was
+	// with a Note, not an error.
+	RunScript(ctx context.Context, id string, script []byte, progress string) (ScriptRun, error)
+}
+
+// ScriptRun is how far a script has come.
+type ScriptRun struct {
+	Progress string // opaque to everybody but the driver; at most 1 KiB
+	Note     string // for people: what is being waited for
+	Done     bool   // the script has ended
+	ExitCode int64  // when Done
+	Output   []byte // when Done: standard output and error, the last 64 KiB at most
+}
+
+// Renderer is a driver that can show the requests that Create would send.
+type Renderer interface {
+	// Render makes nothing. It may read from the cloud, to resolve names.
+	Render(ctx context.Context, req Request) ([]RenderedCall, error)
+}
+
+// RenderedCall is one request that would be sent.
+type RenderedCall struct {
+	Call string `json:"call" doc:"Method and path, or the name of the operation." example:"POST /v2.1/servers"`
+	Body any    `json:"body,omitempty" doc:"What would be sent, as the vendor's API spells it; secrets are masked."`
+}
+
 // Owner selects what belongs to one provider config of one installation.
 type Owner struct {
 	Installation string
@@ -106,7 +142,7 @@ type Bootstrap struct {
 	RegistrationToken string // one machine, one use
 	Pool              string
 	RunAgent          bool   // machines of docker_agent pools run the agent
-	UserData          []byte // the rendered startup script, packaged for the channel of the kind
+	UserData          []byte // the rendered startup script, packed for the channel of the kind; empty when the channel says AfterBoot
 }
 
 // State is where a machine stands in the cloud.
@@ -194,6 +230,10 @@ type Kind struct {
 	// only definition of the settings.
 	NewSettings func() any
 
+	// Channel says how startup scripts reach machines made with the settings; nil
+	// when machines of the kind run none.
+	Channel func(settings any) startup.Channel
+
 	// Open makes a driver from settings that have been validated. It calls no
 	// network.
 	Open func(ctx context.Context, settings any, host Host) (Driver, error)
@@ -224,4 +264,12 @@ type Defaults struct {
 // Shaped are settings that tell what a machine made with them offers.
 type Shaped interface {
 	Shape() fleet.Resources
+}
+
+// ScriptChannel is how startup scripts reach machines made with the settings.
+func (k Kind) ScriptChannel(settings any) startup.Channel {
+	if k.Channel == nil {
+		return startup.Channel{}
+	}
+	return k.Channel(settings)
 }

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -132,4 +133,38 @@ func cut(s string, n int) string {
 		n--
 	}
 	return s[:n] + "…"
+}
+
+// document is a value as JSON shows it, without secrets in any of its texts.
+func (r redactor) document(v any) (any, error) {
+	if v == nil {
+		return nil, nil
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var out any
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber() // large ids must not lose digits
+	if err := dec.Decode(&out); err != nil {
+		return nil, err
+	}
+	return r.walk(out), nil
+}
+
+func (r redactor) walk(v any) any {
+	switch v := v.(type) {
+	case string:
+		return r.text(v)
+	case []any:
+		for i := range v {
+			v[i] = r.walk(v[i])
+		}
+	case map[string]any:
+		for key, inner := range v {
+			v[key] = r.walk(inner)
+		}
+	}
+	return v
 }

@@ -14,7 +14,9 @@ import (
 // any other folder of internal/provider.
 var layers = [][]string{
 	{"fleet"},
-	{"plan", "settings", "provider", "secret", "startup"},
+	{"plan", "settings", "secret", "startup"},
+	{"provider"},
+	{"kubevm"}, // what the two kinds of machines on Kubernetes share
 	{"store", "client", "auth", "manifest", driver},
 	{"provider/all", "provider/providertest", "store/pgtest", "snapshot", "claim", "agent", "dns"},
 	{"control", "service", "gauges", "store/storetest"},
@@ -37,7 +39,8 @@ var only = map[string][]string{
 	"client":   {"fleet", "plan"},
 	"agent":    {"fleet", "client"},
 	"cli":      {"fleet", "plan", "client"},
-	driver:     {"fleet", "settings", "provider"},
+	driver:     {"fleet", "settings", "startup", "provider", "kubevm"},
+	"kubevm":   {"fleet", "settings", "startup", "provider"},
 }
 
 // confined names who alone may import a package. Tests are free.
@@ -50,7 +53,7 @@ var confined = map[string][]string{
 	module + "/internal/store/pgtest":      {"store/storetest"},
 	module + "/internal/provider/all":      {"app", "cmd"},
 	"github.com/spf13/cobra":               {"cli", "cmd", "docs"},
-	"k8s.io/client-go/":                    {"control"},
+	"k8s.io/client-go/":                    {"control", "kubevm", driver}, // a work queue here, the Kubernetes API there
 	"github.com/prometheus/client_golang/": {"provider", "control", "gauges", "api", "app", "store"},
 }
 

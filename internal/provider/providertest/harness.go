@@ -58,9 +58,51 @@ type Account struct {
 	LeaveRemnant func(t *testing.T, tags provider.Tags)
 	// UserData returns what the machine was given.
 	UserData func(t *testing.T, id string) []byte
+	// Tagged gives every object that the driver made, of whatever kind, with the
+	// tags that it bears, without the driver's help. Keys are for people.
+	Tagged func(t *testing.T) map[string]provider.Tags
+	// WrongCA are settings as Settings that trust another authority than the one
+	// that signed the service's certificate. The service of Settings itself speaks
+	// TLS with a private authority then.
+	WrongCA any
+	// Expire makes the service refuse the credentials from now on, until restore
+	// is called.
+	Expire func(t *testing.T) (restore func())
+	// Hang lets the service accept the next call and answer nothing for at least
+	// ten seconds, or until the test ends.
+	Hang func(t *testing.T)
+	// Override is what the case about config_override needs; nil for kinds
+	// without one.
+	Override *Override
+	// Calls counts the requests that the service has got so far.
+	Calls func() int64
+	// LifeCalls is how many requests the life of one machine costs: its create,
+	// its delete, and the look that finds it gone. It belongs into the provider's
+	// page.
+	LifeCalls int64
+	// ScriptRuns counts how often the guest of a machine has begun to run a
+	// script; the guest really runs it with a shell. For drivers that are
+	// ScriptRunner with Settings whose channel says AfterBoot.
+	ScriptRuns func(t *testing.T, id string) int
+
 	// Provoke makes the cloud answer a call of the driver with an error of the
 	// class and returns what the driver made of it.
 	Provoke map[provider.Class]func(t *testing.T, d provider.Driver) error
+}
+
+// Override is how a kind's config_override is tried.
+type Override struct {
+	// With are the account's settings with the document as config_override.
+	With func(doc map[string]any) any
+	// Good is a document that the vendor's API knows; Shown says what is wrong
+	// with the machine that was made with it, empty when it took effect.
+	Good  map[string]any
+	Shown func(t *testing.T, id string) string
+	// Bad is a document with a key that the vendor's API does not have, below
+	// the top where the API has objects.
+	Bad map[string]any
+	// BadPath is the end of the path of the error about it.
+	BadPath string
 }
 
 func (a *Account) fill(t *testing.T) {
