@@ -30,7 +30,7 @@ func (c *Controller) tripCircuit(ctx context.Context, name string, cause error) 
 			return err
 		}
 		now := c.now()
-		if state.Circuit == snapshot.CircuitOpen && now.Before(state.OpenUntil) {
+		if until, _ := snapshot.Blocked(state, now); state.Circuit == snapshot.CircuitOpen && now.Before(until) {
 			return nil // calls that were under way when it opened
 		}
 		state.Provider = name

@@ -34,6 +34,7 @@ type realm struct {
 	short    map[string]time.Time // offers without capacity, until when
 	deleted  map[string]time.Time // server id → last accepted delete call
 	pausedBy map[string]time.Time // server id → not before, after an error
+	omits    map[string]int       // server id → listings in a row that left its machine out though it exists
 }
 
 func (r *realm) lastListing() *provider.Listing { return r.client.Latest() }
@@ -137,6 +138,7 @@ func (cs *clouds) open(ctx context.Context, name string, revision int64, o *stor
 		r = &realm{
 			provider: name, key: key, revision: o.Revision, client: client,
 			short: map[string]time.Time{}, deleted: map[string]time.Time{}, pausedBy: map[string]time.Time{},
+			omits: map[string]int{},
 		}
 	}
 	cs.mu.Lock()

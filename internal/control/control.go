@@ -68,7 +68,8 @@ var DefaultRetention = Retention{Events: 30 * 24 * time.Hour, Servers: 14 * 24 *
 // concurrently, but never for the same pool, server or provider at once.
 type Controller struct {
 	Deps
-	clouds *clouds
+	clouds  *clouds
+	hearing hearing
 
 	mu       sync.Mutex
 	decided  map[string]decided    // pool → last decision written

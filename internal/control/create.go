@@ -63,8 +63,8 @@ func (c *Controller) stepCreate(ctx context.Context, s *fleet.Server, spec fleet
 }
 
 // resumeCreate goes on where a create call was interrupted or unanswered: only
-// after a complete listing that began late enough to show the machine proves
-// that it is not there is the call repeated, with the same token.
+// after two complete listings that began late enough to show the machine did
+// not show it is the call repeated, with the same token.
 func (c *Controller) resumeCreate(ctx context.Context, r *realm, s *fleet.Server, spec fleet.AutoscaleConfigSpec) (time.Duration, error) {
 	if wait := r.pause(s.ID, c.now()); wait > 0 {
 		return wait, nil
@@ -75,17 +75,15 @@ func (c *Controller) resumeCreate(ctx context.Context, r *realm, s *fleet.Server
 	if s.ProviderID != "" {
 		return c.created(ctx, r, s, spec, provider.Instance{ID: s.ProviderID}, "the cloud accepted")
 	}
-	settled := r.settled(s)
-	if l := r.lastListing(); l == nil || l.At.Before(settled) {
-		c.listSoon(s.VMProvider)
-		return max(settled.Sub(c.now()), r.busy()), nil
+	if s.Unseen < 2 {
+		return max(r.settled(s).Sub(c.now()), r.busy()), nil // listings count meanwhile
 	}
 	s, err := c.change(ctx, s.ID, func(_ *store.Tx, s *fleet.Server) (bool, error) {
 		if s.Phase != fleet.PhaseCreating {
 			return false, nil
 		}
 		now := c.now()
-		s.AskedAt = &now
+		s.AskedAt, s.Unseen = &now, 0
 		return true, nil
 	})
 	if err != nil || s.Phase != fleet.PhaseCreating {
@@ -245,7 +243,7 @@ func (c *Controller) cancelBlocked(ctx context.Context, s *fleet.Server) (gone b
 		if err != nil {
 			return false, err
 		}
-		until, why := snapshot.Blocked(state)
+		until, why := snapshot.Blocked(state, c.now())
 		if !c.now().Before(until) {
 			return false, nil
 		}

@@ -43,6 +43,7 @@ func (c *Controller) RefreshProvider(ctx context.Context, name string) (Refreshe
 		if err != nil {
 			return out, err
 		}
+		out.Step = append(out.Step, step...)
 		if listErr != nil {
 			out.Next = min(max(provider.Backoff(provider.ClassOf(listErr), 1), provider.RetryAfter(listErr), r.busy()), r.rest())
 			if trouble == nil {
@@ -50,7 +51,6 @@ func (c *Controller) RefreshProvider(ctx context.Context, name string) (Refreshe
 			}
 			continue
 		}
-		out.Step = append(out.Step, step...)
 		if changing {
 			out.Next = min(out.Next, r.busy())
 		}
@@ -107,18 +107,20 @@ func (c *Controller) serversOf(ctx context.Context, name string) (servers []*fle
 
 // refreshRealm lists one realm. changing says that machines are on their way
 // up or down, so that the next listing is wanted soon; listErr is the cloud's
-// trouble, err that of the database.
+// trouble, err that of the database. What a listing shows is used even when what
+// it leaves out cannot be believed.
 func (c *Controller) refreshRealm(ctx context.Context, r *realm, servers []*fleet.Server) (step []string, changing bool, listErr, err error) {
 	l, listErr := r.client.List(ctx)
 	if listErr != nil {
 		return nil, false, listErr, nil
 	}
+	trouble := c.doubts(ctx, r, l, servers)
 	for _, s := range servers {
 		own, err := c.clouds.get(ctx, s.VMProvider, s.ProviderRevision)
 		if err != nil || own != r {
 			continue
 		}
-		news, err := c.compare(ctx, r, l, s)
+		news, err := c.compare(ctx, r, l, s, trouble == nil)
 		if err != nil {
 			return nil, false, nil, err
 		}
@@ -127,12 +129,15 @@ func (c *Controller) refreshRealm(ctx context.Context, r *realm, servers []*flee
 		}
 		changing = changing || (s.Phase != fleet.PhaseReady && s.Phase != fleet.PhaseDraining) || s.Unseen > 0
 	}
-	return step, changing, nil, c.sweep(ctx, r, l)
+	return step, changing, trouble, c.sweep(ctx, r, l)
 }
 
 // compare keeps count of complete listings that do not show a server, and says
 // whether the server should be stepped.
-func (c *Controller) compare(ctx context.Context, r *realm, l *provider.Listing, s *fleet.Server) (news bool, err error) {
+func (c *Controller) compare(ctx context.Context, r *realm, l *provider.Listing, s *fleet.Server, complete bool) (news bool, err error) {
+	if fromFuture(s, c.now()) {
+		return true, nil // the step mends it
+	}
 	if s.Phase == fleet.PhasePlanned || s.Phase == fleet.PhaseFailed {
 		return false, nil
 	}
@@ -146,8 +151,11 @@ func (c *Controller) compare(ctx context.Context, r *realm, l *provider.Listing,
 		steady := (s.Phase == fleet.PhaseReady || s.Phase == fleet.PhaseDraining) && inst.State == provider.StateRunning && !s.Missing && s.ProviderID != ""
 		return !steady, nil
 	}
-	if s.Phase == fleet.PhaseCreating || (s.Phase == fleet.PhaseDeleting && s.ProviderID != "") {
+	if s.Phase == fleet.PhaseDeleting && s.ProviderID != "" {
 		return true, nil // the step looks at the listing itself
+	}
+	if !complete {
+		return false, nil
 	}
 	// A listing that began too early, or while the cloud may not show the
 	// machine yet, proves nothing.

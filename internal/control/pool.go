@@ -25,6 +25,7 @@ func (c *Controller) ReconcilePool(ctx context.Context, pool string) (time.Time,
 	var in plan.Input
 	load := func(tx *store.Tx) (err error) {
 		in, err = snapshot.Load(tx, pool, c.now(), c.Shape)
+		in.HearingSince = c.hearingSince()
 		return err
 	}
 	if err := c.Store.Read(ctx, load); err != nil {

@@ -124,7 +124,8 @@ func (c *Controller) noteDeleteTrouble(ctx context.Context, s *fleet.Server, cau
 }
 
 // findForDelete looks for a machine that a create call without an answer may
-// have made. Two complete listings that began late enough must not show it.
+// have made. At least two complete listings that began late enough must not show
+// it, and some time must have gone by.
 func (c *Controller) findForDelete(ctx context.Context, r *realm, s *fleet.Server) (time.Duration, error) {
 	if inst, ok := r.find(s); ok {
 		_, err := c.change(ctx, s.ID, func(_ *store.Tx, s *fleet.Server) (bool, error) {
@@ -132,6 +133,9 @@ func (c *Controller) findForDelete(ctx context.Context, r *realm, s *fleet.Serve
 			return true, nil
 		})
 		return 0, err
+	}
+	if wait := r.settled(s).Add(unanswered).Sub(c.now()); s.Unseen >= 2 && wait > 0 {
+		return wait, nil
 	}
 	if s.Unseen >= 2 {
 		_, err := c.moveTo(ctx, s, fleet.PhaseGone, "no machine was made: %s", s.Reason)

@@ -292,6 +292,7 @@ func (l *loops) resync(ctx context.Context) {
 // enqueueAll looks up what there is to be owned, and wakes what this node owns
 // of the pools and of the system's work.
 func (l *loops) enqueueAll(ctx context.Context) error {
+	l.c.hearingSince()
 	var names [2][]string // pools, providers
 	err := l.c.Store.Read(ctx, func(tx *store.Tx) (err error) {
 		for i, kind := range []fleet.Kind{fleet.KindPool, fleet.KindVMProvider} {

@@ -38,6 +38,15 @@ func (c *Controller) StepServer(ctx context.Context, id string) (time.Duration, 
 	if err != nil {
 		return 0, fmt.Errorf("reading server %s: %w", id, err)
 	}
+	if fromFuture(s, c.now()) {
+		s, err = c.change(ctx, id, func(_ *store.Tx, s *fleet.Server) (bool, error) {
+			bringBack(s, c.now())
+			return true, nil
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
 	if s.Origin == fleet.OriginFixed {
 		return c.stepFixed(ctx, s, spec)
 	}
@@ -293,7 +302,8 @@ func (c *Controller) watchSilence(ctx context.Context, s *fleet.Server, spec fle
 		return never, nil
 	}
 	limit := fleet.Or(spec.MissingAfter.D(), fleet.DefaultMissingAfter)
-	if left := s.LastSeenAt.Add(limit).Sub(c.now()); left > 0 {
+	silent := later(*s.LastSeenAt, c.hearingSince())
+	if left := silent.Add(limit).Sub(c.now()); left > 0 {
 		return left, nil
 	}
 	return never, c.miss(ctx, s, fmt.Sprintf("its agent has been silent for longer than missing_after %s", fleet.Duration(limit)))

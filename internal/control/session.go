@@ -18,7 +18,10 @@ const expireBatch = 200
 // none is.
 func (c *Controller) ExpireSessions(ctx context.Context) (time.Time, error) {
 	var next time.Time
+	since := c.hearingSince()
 	err := c.write(ctx, func(tx *store.Tx) error {
+		next = time.Time{}
+		ended := 0
 		due, err := tx.SessionsDue(c.now(), expireBatch)
 		if err != nil {
 			return err
@@ -29,23 +32,38 @@ func (c *Controller) ExpireSessions(ctx context.Context) (time.Time, error) {
 			if err != nil {
 				return err
 			}
-			why := "its life time is over and it was not renewed"
-			switch {
-			case s.State == fleet.SessionQueued && s.WaitUntil != nil && !c.now().Before(*s.WaitUntil):
-				why = "no capacity became free within its waiting time"
-			case s.State == fleet.SessionActive && s.ExpiresAt != nil && !c.now().Before(*s.ExpiresAt):
-			default:
+			over := expiry(s, since)
+			if over.IsZero() {
 				continue
+			}
+			if c.now().Before(over) {
+				if next.IsZero() || over.Before(next) {
+					next = over
+				}
+				continue
+			}
+			ended++
+			why := "its life time is over and it was not renewed"
+			if s.State == fleet.SessionQueued {
+				why = "no capacity became free within its waiting time"
 			}
 			if _, err := claim.End(tx, s, why, Actor, c.now()); err != nil {
 				return err
 			}
 		}
-		if len(due) == expireBatch {
+		if len(due) == expireBatch && ended > 0 {
 			next = c.now()
 			return nil
 		}
-		next, err = tx.NextSessionDue()
+		if len(due) == expireBatch {
+			return nil // the rest is looked at when these are over
+		}
+		// Those that were kept are due, and not yet over: the next one after
+		// them may come sooner.
+		after, err := tx.NextSessionDue(c.now())
+		if err == nil && !after.IsZero() && (next.IsZero() || after.Before(next)) {
+			next = after
+		}
 		return err
 	})
 	if err != nil {

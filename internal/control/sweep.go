@@ -105,6 +105,9 @@ func (c *Controller) orphans(ctx context.Context, r *realm, l *provider.Listing)
 				}
 			}
 			delete(before, o.inst.ID)
+			if s.LastSeen.After(l.At.Add(clockSkew)) { // by a clock that has been set back since
+				s.Count, s.FirstSeen, s.LastSeen = 0, l.At, time.Time{}
+			}
 			if again && !l.At.After(s.LastSeen) {
 				continue
 			}
@@ -137,9 +140,10 @@ func (c *Controller) orphans(ctx context.Context, r *realm, l *provider.Listing)
 }
 
 // proven says that a machine without a server has been seen often and long
-// enough.
+// enough. What the cloud says of its age counts unless the clocks disagree.
 func proven(s store.Sighting, inst provider.Instance, grace time.Duration) bool {
-	return s.Count >= 2 && s.LastSeen.Sub(s.FirstSeen) >= grace && s.LastSeen.Sub(inst.CreatedAt) >= grace
+	age := s.LastSeen.Sub(inst.CreatedAt)
+	return s.Count >= 2 && s.LastSeen.Sub(s.FirstSeen) >= grace && (age >= grace || age < -clockSkew)
 }
 
 func isSuspect(suspects []orphan, id string) bool {
@@ -338,6 +342,9 @@ func (c *Controller) sightRemnant(ctx context.Context, r *realm, rem provider.Re
 			if known.Kind == rem.Kind && known.CloudID == rem.ID {
 				sight = known
 			}
+		}
+		if sight.LastSeen.After(at.Add(clockSkew)) { // by a clock that has been set back since
+			sight.Count, sight.FirstSeen = 0, at
 		}
 		if sight.Count == 0 {
 			c.emitProvider(tx, r.provider, fleet.EventOrphanFound, fmt.Sprintf("%s %s (%s) bears our mark and its machine is gone", rem.Kind, rem.Name, rem.ID))

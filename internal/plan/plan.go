@@ -12,15 +12,18 @@ import (
 
 // Input is everything that a decision depends on.
 type Input struct {
-	Now       time.Time
-	Pool      string
-	Spec      fleet.PoolSpec
-	Configs   []Config        // in order of name
-	Servers   []*fleet.Server // of the pool, without those that are gone
-	Queued    []Demand        // first come first
-	Stagings  []Staging
-	Excess    int64               // staged sessions that no staging wishes for any more
-	Providers map[string]Provider // every provider that a config names
+	Now time.Time
+	// HearingSince is since when the controller could hear agents: silence
+	// before proves nothing. Zero: always.
+	HearingSince time.Time
+	Pool         string
+	Spec         fleet.PoolSpec
+	Configs      []Config        // in order of name
+	Servers      []*fleet.Server // of the pool, without those that are gone
+	Queued       []Demand        // first come first
+	Stagings     []Staging
+	Excess       int64               // staged sessions that no staging wishes for any more
+	Providers    map[string]Provider // every provider that a config names
 }
 
 // Config is an autoscale config with what is remembered of it.

@@ -63,10 +63,14 @@ func (p *pass) retireUnfit(c *configPass, unmet int64, let letGo) {
 		case s.Spent():
 			let(s, CauseOneShot, "its only use is over")
 		case s.Missing && s.LastSeenAt != nil && s.Sessions == 0:
-			if at := s.LastSeenAt.Add(dead); p.in.Now.Before(at) {
+			silent := *s.LastSeenAt
+			if p.in.HearingSince.After(silent) {
+				silent = p.in.HearingSince
+			}
+			if at := silent.Add(dead); p.in.Now.Before(at) {
 				p.wake(at)
 			} else {
-				let(s, CauseDead, "its agent has been silent for %s, longer than dead_after %s", fleet.Duration(p.in.Now.Sub(*s.LastSeenAt).Round(time.Second)), fleet.Duration(dead))
+				let(s, CauseDead, "its agent has been silent for %s, longer than dead_after %s", fleet.Duration(p.in.Now.Sub(silent).Round(time.Second)), fleet.Duration(dead))
 			}
 		case !c.leaving[s.ID]:
 		case rotate > 0 && !p.in.Now.Before(s.CreatedAt.Add(rotate)):

@@ -21,9 +21,8 @@ import (
 	"github.com/headroom-dev/headroom/internal/store"
 )
 
-// ErrCrash is what a Fence answers to let the controller die at a write: the
-// write is lost with all that the process knew, and the next life begins.
-var ErrCrash = errors.New("simulated crash of the controller")
+// errCrash ends the step of a controller that has died.
+var errCrash = errors.New("simulated crash of the controller")
 
 // Options are the parts of an Engine. Begin, Kinds, Cloud, Shape and KeyFile
 // are required.
@@ -39,8 +38,14 @@ type Options struct {
 	Pace      Pace
 	Retention control.Retention
 
-	Fence     func() error                  // stands at the begin of every write of the controller
+	// Crash is asked wherever a crash of the controller would make a difference:
+	// before and after each of its commits and each call to the cloud. true: it
+	// dies there, all that it knew is lost, and its next life begins.
+	Crash func(point string) bool
+	// Faults fails commits, of the controller or of what people and agents ask for.
+	Faults    func(controller bool, stage store.CommitStage) error
 	Script    func(call sim.Call) sim.Fault // decides about each call that reaches the cloud
+	Deliver   func(m Message) []Delivery    // decides about each message of a machine; nil: each arrives once and at once
 	Committed func(events []fleet.Event)
 	Stepped   func(what, key string) error // after each step, with what was done
 	Crashed   func(what, key string)
@@ -60,7 +65,8 @@ type Pace struct {
 
 // Engine is an installation on virtual time. It is not safe for concurrent use.
 type Engine struct {
-	Clock   *clocktesting.FakeClock
+	Clock   *clocktesting.FakeClock // of the world
+	Wall    *Wall                   // of the controller, as wrong as Jump has made it
 	Rand    *rand.Rand
 	Store   *store.Store
 	Cloud   *sim.Cloud
@@ -73,8 +79,13 @@ type Engine struct {
 	agenda   *agenda
 	calls    map[string]func(ctx context.Context) error
 	ids      int
-	touched  bool      // a call that changes machines has reached the cloud
-	beatAt   time.Time // next round of signs of life
+	ready    bool                 // the installation has been made
+	acting   bool                 // the controller is at work
+	dying    bool                 // it has crashed within this step: nothing that it does has an effect any more
+	touched  bool                 // a call that changes machines has reached the cloud
+	beatAt   time.Time            // next round of signs of life
+	tryAt    map[string]time.Time // machine → when it tries again to make itself known
+	mails    int
 	changeAt time.Time // when the cloud changes by itself
 	provider []string  // names
 }
@@ -85,7 +96,9 @@ func New(ctx context.Context, o Options) (_ *Engine, err error) {
 	e := &Engine{
 		opt: o, Rand: rand.New(rand.NewPCG(o.Seed, 1)), //nolint:gosec // a history must be repeatable
 		Clock: clocktesting.NewFakeClock(o.Begin), agenda: newAgenda(), calls: map[string]func(context.Context) error{},
+		tryAt: map[string]time.Time{},
 	}
+	e.Wall = &Wall{FakeClock: e.Clock}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -93,7 +106,7 @@ func New(ctx context.Context, o Options) (_ *Engine, err error) {
 	}()
 	e.Cloud = sim.NewCloud(sim.Options{Clock: e.Clock, Seed: o.Seed})
 	quiet := slog.New(slog.DiscardHandler)
-	if e.Store, err = store.Open(ctx, store.Options{URL: "sqlite://:memory:", Clock: e.Clock, NewID: e.newID, Log: quiet}); err != nil {
+	if e.Store, err = store.Open(ctx, store.Options{URL: "sqlite://:memory:", Clock: e.Wall, NewID: e.newID, Log: quiet, Faults: e.fault}); err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
 	if e.keeper, err = secret.OpenKeeper(ctx, "file://"+o.KeyFile); err != nil {
@@ -103,19 +116,23 @@ func New(ctx context.Context, o Options) (_ *Engine, err error) {
 		return nil, fmt.Errorf("deriving tokens: %w", err)
 	}
 	e.Service, err = service.New(service.Deps{
-		Store: e.Store, Clock: e.Clock, Kinds: o.Kinds, Keeper: e.keeper, Deriver: e.deriver, Log: quiet, Shape: o.Shape,
+		Store: e.Store, Clock: e.Wall, Kinds: o.Kinds, Keeper: e.keeper, Deriver: e.deriver, Log: quiet, Shape: o.Shape,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the service: %w", err)
 	}
 	e.Store.OnCommit(e.committed)
 	e.Cloud.Script(e.script)
+	e.ready = true
 	return e, e.start(ctx)
 }
 
 func (o *Options) defaults() {
-	if o.Fence == nil {
-		o.Fence = func() error { return nil }
+	if o.Crash == nil {
+		o.Crash = func(string) bool { return false }
+	}
+	if o.Faults == nil {
+		o.Faults = func(bool, store.CommitStage) error { return nil }
 	}
 	if o.Script == nil {
 		o.Script = func(sim.Call) sim.Fault { return sim.Fault{} }
@@ -164,15 +181,13 @@ func Admin() auth.Principal {
 // start begins a life of the controller, as after a restart of its process.
 func (e *Engine) start(ctx context.Context) error {
 	e.control = control.New(control.Deps{
-		Store: e.Store, Clock: e.Clock, Log: slog.New(slog.DiscardHandler), Shape: e.opt.Shape,
-		Open: e.open, Fence: func(context.Context, *store.Tx) error { return e.opt.Fence() }, Retention: e.opt.Retention,
-		Dial: func(context.Context, string) error { return nil }, // simulated machines have no network
-		Bootstrap: func(_ context.Context, s *fleet.Server) (provider.Bootstrap, error) {
-			return provider.Bootstrap{ControllerURL: "http://controller", RegistrationToken: e.deriver.Registration(s.ID), Pool: s.Pool, RunAgent: true}, nil
-		},
+		Store: e.Store, Clock: e.Wall, Log: slog.New(slog.DiscardHandler), Shape: e.opt.Shape,
+		Open: e.open, Fence: e.fence, Retention: e.opt.Retention,
+		Dial:      func(context.Context, string) error { return nil }, // simulated machines have no network
+		Bootstrap: e.bootstrap,
 	})
 	e.control.OnListSoon(func(name string) { e.schedule(task{taskProvider, name}, 50*time.Millisecond) })
-	e.agenda.forget(func(t task) bool { return t.what == taskCall })
+	e.agenda.forget(func(t task) bool { return t.what == taskCall || t.what == taskMail })
 	e.schedule(task{taskSessions, ""}, 0)
 	e.schedule(task{taskAgents, ""}, 0)
 	if e.opt.Pace.Retain > 0 {
@@ -236,18 +251,9 @@ func (e *Engine) open(_ context.Context, o *store.Object) (*provider.Client, err
 		return nil, err
 	}
 	return provider.NewClient(provider.ClientOptions{
-		Kind: kind, Driver: e.Cloud.Driver(behaviour), Clock: e.Clock,
+		Kind: kind, Driver: e.Cloud.Driver(behaviour), Clock: e.Wall,
 		Owner: provider.Owner{Installation: e.Store.Installation(), Provider: o.Name}, RateLimit: spec.RateLimit,
 	}), nil
-}
-
-// script notes the calls that change machines.
-func (e *Engine) script(call sim.Call) sim.Fault {
-	// With signs of life agents are looked at often enough for deletions.
-	if call.Op == sim.OpCreate || (call.Op == sim.OpDelete && e.opt.Pace.Beat == 0) {
-		e.touched = true
-	}
-	return e.opt.Script(call)
 }
 
 // schedule makes a task due after a delay, unless it is due before.

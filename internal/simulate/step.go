@@ -2,12 +2,8 @@ package simulate
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
-
-	"github.com/headroom-dev/headroom/internal/fleet"
 )
 
 // Run lets time pass until the given moment. Errors are those of Stepped, of
@@ -40,14 +36,17 @@ func (e *Engine) setTime(t time.Time) {
 func (e *Engine) step(ctx context.Context, at time.Time) error {
 	e.setTime(at)
 	next, _ := e.agenda.take(e.Rand)
+	e.acting = next.what != taskCall && next.what != taskAgents && next.what != taskMail
 	after, err := e.do(ctx, next)
+	died := e.dying
+	e.acting, e.dying = false, false
 	switch {
-	case errors.Is(err, ErrCrash):
+	case died:
 		e.opt.Crashed(next.what, next.key)
 		if err := e.start(ctx); err != nil {
 			return err
 		}
-	case err != nil && (next.what == taskCall || ctx.Err() != nil):
+	case err != nil && (next.what == taskCall || next.what == taskMail || ctx.Err() != nil):
 		return err
 	case err != nil:
 		e.opt.Note("%s %s failed: %v", next.what, next.key, err)
@@ -93,7 +92,7 @@ func (e *Engine) do(ctx context.Context, t task) (time.Duration, error) {
 		return never, e.wakeAll(ctx)
 	case taskAgents:
 		return e.agents(ctx), nil
-	case taskCall:
+	case taskCall, taskMail:
 		f := e.calls[t.key]
 		delete(e.calls, t.key)
 		return never, f(ctx)
@@ -106,55 +105,5 @@ func (e *Engine) until(t time.Time, most time.Duration) time.Duration {
 	if t.IsZero() {
 		return most
 	}
-	return min(max(t.Sub(e.Clock.Now()), time.Millisecond), most)
-}
-
-// agents lets machines that run check in and report. It returns when a machine
-// will have news.
-func (e *Engine) agents(ctx context.Context) time.Duration {
-	now := e.Clock.Now()
-	for _, c := range e.Cloud.DueCheckins(now) {
-		_, err := e.Service.Register(ctx, fleet.AgentRegistration{
-			Token: c.Bootstrap.RegistrationToken, Credential: credentialOf(c.Instance.ID),
-			Addresses: []string{"10.0.0.1"}, Capacity: c.Instance.Capacity,
-		})
-		if err != nil {
-			e.opt.Note("machine %s cannot register: %v", c.Instance.ID, err)
-		}
-		e.Cloud.CheckedIn(c.Instance.ID)
-	}
-	next := now.Add(24 * time.Hour)
-	if beat := e.opt.Pace.Beat; beat > 0 {
-		if !now.Before(e.beatAt) {
-			e.beatAt = now.Add(beat)
-			e.report(ctx, now)
-		}
-		next = e.beatAt
-	}
-	if look := e.opt.Pace.Look; look > 0 && !e.changeAt.IsZero() && !now.Before(e.changeAt) {
-		for _, name := range e.provider {
-			e.schedule(task{taskProvider, name}, look)
-		}
-	}
-	e.changeAt = time.Time{}
-	if at, ok := e.Cloud.NextChange(now); ok {
-		e.changeAt = at
-		if at.Before(next) {
-			next = at
-		}
-	}
-	return max(next.Sub(now), time.Millisecond)
-}
-
-// report is a round of signs of life.
-func (e *Engine) report(ctx context.Context, now time.Time) {
-	for _, c := range e.Cloud.Beating(now) {
-		if _, err := e.Service.Report(ctx, credentialOf(c.Instance.ID), fleet.AgentReport{Capacity: c.Instance.Capacity}); err != nil {
-			e.opt.Note("machine %s cannot report: %v", c.Instance.ID, err)
-		}
-	}
-}
-
-func credentialOf(machine string) string {
-	return "credential-of-" + machine + strings.Repeat("x", 32)
+	return min(max(t.Sub(e.Wall.Now()), time.Millisecond), most)
 }

@@ -21,6 +21,7 @@ const (
 	taskReset    = "reset"
 	taskRetain   = "retain"
 	taskCall     = "call" // of the user of the engine
+	taskMail     = "mail" // of a machine
 )
 
 // agenda holds each task at most once, with the moment at which it is due.

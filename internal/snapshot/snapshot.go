@@ -148,7 +148,7 @@ func loadProvider(tx *store.Tx, in *plan.Input, name string) (fleet.VMProviderSp
 		Tokens:     Tokens(spec, state, in.Now),
 		TokenEvery: time.Duration(float64(time.Second) / fleet.Or(spec.CreateRate, fleet.DefaultCreateRate)),
 	}
-	p.BlockedUntil, p.BlockedReason = Blocked(state)
+	p.BlockedUntil, p.BlockedReason = Blocked(state, in.Now)
 	if state.Circuit != "" && state.Circuit != CircuitClosed {
 		p.Tokens = min(p.Tokens, trial(in.Servers, name))
 	}
@@ -167,18 +167,30 @@ func trial(servers []*fleet.Server, provider string) float64 {
 	return 1
 }
 
-// Blocked says until when a provider makes no machine, and why.
-func Blocked(s store.ProviderState) (until time.Time, reason string) {
+// Blocked says until when a provider makes no machine, and why. A moment that
+// lies too far ahead was written by a clock that has been set back since.
+func Blocked(s store.ProviderState, now time.Time) (until time.Time, reason string) {
+	until, reason = s.BlockedUntil, s.BlockedReason
 	if s.Circuit == CircuitOpen && s.OpenUntil.After(s.BlockedUntil) {
-		return s.OpenUntil, fmt.Sprintf("its circuit is open after %d failures in a row: %s", s.Failures, s.Error)
+		until, reason = s.OpenUntil, fmt.Sprintf("its circuit is open after %d failures in a row: %s", s.Failures, s.Error)
 	}
-	return s.BlockedUntil, s.BlockedReason
+	if until.After(now.Add(maxBlocked)) {
+		return time.Time{}, ""
+	}
+	return until, reason
 }
+
+// clockSkew is how far in the future a stored moment may lie before it counts
+// as written by a clock that has been set back since.
+const clockSkew = time.Minute
+
+// maxBlocked is longer than any provider is passed over for one failure.
+const maxBlocked = time.Hour
 
 // Tokens is how many machines the provider's create rate allows now.
 func Tokens(spec fleet.VMProviderSpec, s store.ProviderState, now time.Time) float64 {
 	burst := float64(fleet.Or(spec.CreateBurst, fleet.DefaultCreateBurst))
-	if s.TokensAt.IsZero() {
+	if s.TokensAt.IsZero() || s.TokensAt.After(now.Add(clockSkew)) {
 		return burst
 	}
 	earned := max(now.Sub(s.TokensAt).Seconds(), 0) * fleet.Or(spec.CreateRate, fleet.DefaultCreateRate)

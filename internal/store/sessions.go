@@ -302,10 +302,11 @@ func (tx *Tx) SessionsDue(now time.Time, limit int) ([]*fleet.Session, error) {
 	return list, nil
 }
 
-// NextSessionDue is when SessionsDue will next find one; zero: never.
-func (tx *Tx) NextSessionDue() (time.Time, error) {
+// NextSessionDue is when SessionsDue will next find one that it does not find
+// at the given moment; zero: never.
+func (tx *Tx) NextSessionDue(now time.Time) (time.Time, error) {
 	var us sql.NullInt64
-	if _, err := tx.get("SELECT due_at FROM sessions WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1", nil, &us); err != nil {
+	if _, err := tx.get("SELECT due_at FROM sessions WHERE due_at > $1 ORDER BY due_at LIMIT 1", []any{now.UnixMicro()}, &us); err != nil {
 		return time.Time{}, fmt.Errorf("looking for the next session that is due: %w", err)
 	}
 	return momentOrZero(us), nil

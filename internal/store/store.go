@@ -27,7 +27,18 @@ type Options struct {
 	NewID func() string
 	// Log takes what no caller can be told; nil: nothing is logged.
 	Log *slog.Logger
+	// Faults lets a simulation fail commits; nil, as everywhere else: none fails.
+	Faults func(stage CommitStage) error
 }
+
+// CommitStage is a moment of a commit at which it can fail.
+type CommitStage int
+
+// The stages of a commit.
+const (
+	BeforeCommit CommitStage = iota // nothing takes effect
+	AfterCommit                     // it has taken effect, its answer is lost
+)
 
 // Store is an open database. It may be used by many goroutines at once.
 type Store struct {
@@ -35,6 +46,7 @@ type Store struct {
 	clock        clock.PassiveClock
 	newID        func() string
 	log          *slog.Logger
+	faults       func(CommitStage) error
 	installation string
 
 	queue  writeQueue
@@ -47,7 +59,7 @@ type Store struct {
 // A database that a newer Headroom has written is refused. Errors are of code
 // unavailable or invalid and can be shown to people.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{clock: o.Clock, newID: o.NewID, log: o.Log}
+	s := &Store{clock: o.Clock, newID: o.NewID, log: o.Log, faults: o.Faults}
 	if s.clock == nil {
 		s.clock = clock.RealClock{}
 	}

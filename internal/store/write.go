@@ -116,9 +116,12 @@ func (s *Store) attempt(ctx context.Context, c *conn, jobs []*job, alone int) *l
 			return lost
 		}
 	}
-	lost, err := w.commit()
-	if lost != nil {
-		return lost
+	err := s.fault(BeforeCommit)
+	if err == nil {
+		var lost *lostError
+		if lost, err = w.commit(); lost != nil {
+			return lost
+		}
 	}
 	if err != nil {
 		for _, j := range jobs {
@@ -131,7 +134,22 @@ func (s *Store) attempt(ctx context.Context, c *conn, jobs []*job, alone int) *l
 	if turn != nil {
 		turn.deliver(numbered)
 	}
+	if err := s.fault(AfterCommit); err != nil {
+		for _, j := range jobs {
+			if j.err == nil && j.panicked == nil {
+				j.err = err
+			}
+		}
+	}
 	return nil
+}
+
+// fault is the failure of a commit that a simulation wants.
+func (s *Store) fault(stage CommitStage) error {
+	if s.faults == nil {
+		return nil
+	}
+	return s.faults(stage)
 }
 
 // writing is a write transaction on a connection.

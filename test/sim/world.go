@@ -1,17 +1,13 @@
-// Package sim runs the real planner, the real control loops, the real service
-// and a real database on virtual time against the simulated cloud, one thing
-// after the other, so that a seed always gives the same history. People,
-// agents, crashes and faults of the cloud are drawn from the seed; after each
-// step the promises of the system are checked.
 package sim
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"hash"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -26,16 +22,20 @@ import (
 	"github.com/headroom-dev/headroom/internal/store"
 )
 
-// Begin is when every history begins: a Monday morning.
+// Begin is when histories begin unless they say otherwise: a Monday morning.
 var Begin = time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant in all but name
 
 // Options shape a world.
 type Options struct {
 	Seed      uint64
+	Begin     time.Time
 	Manifest  string        // what is applied at the begin
 	Behaviour sim.Behaviour // of each provider of kind sim
-	CrashRate float64       // chance that the controller dies at a write
-	Grace     time.Duration // of the kind; 0: 2 minutes
+	// BehaviourOf takes the place of Behaviour for providers that it knows.
+	BehaviourOf map[string]sim.Behaviour
+	Grace       time.Duration // of the kind; 0: 2 minutes
+	Fault       func(call sim.Call) sim.Fault
+	Crash       func(point string) bool
 }
 
 // World is a history in the making.
@@ -52,69 +52,112 @@ type World struct {
 
 	crashes int
 	trace   []string
-	killed  map[string]bool // machines that were deleted by the driver, by server id
+	sum     hash.Hash       // over the whole trace
+	killed  map[string]bool // machines that were deleted by the driver, and servers whose machine was
 	checks  *checks
+	ledger  *ledger
+	fail    func(Failure)
 
-	chaos     Chaos
-	crashRate float64
+	luck    *luck
+	chaos   Chaos
+	weather weather
+}
+
+// Failure is a broken promise.
+type Failure struct {
+	Promise string // which
+	Text    string
+	At      time.Duration // since the begin
+	Crashes int
 }
 
 // New makes a world in which the manifest has been applied.
 func New(t testing.TB, o Options) *World {
 	t.Helper()
-	w := &World{t: t, opt: o, killed: map[string]bool{}, clock: clocktesting.NewFakeClock(Begin)}
+	w := newWorld(t, o, Spec{Seed: o.Seed})
+	w.fail = func(f Failure) {
+		t.Helper()
+		t.Fatalf("%s after %d crashes: %s: %s\nThe last steps:\n  %s", f.At, f.Crashes, f.Promise, f.Text, w.Last(60))
+	}
+	w.start()
+	t.Cleanup(func() {
+		if err := w.engine.Close(); err != nil {
+			t.Errorf("closing the installation: %v", err)
+		}
+	})
+	return w
+}
+
+func newWorld(t testing.TB, o Options, s Spec) *World {
+	if o.Begin.IsZero() {
+		o.Begin = Begin
+	}
+	w := &World{t: t, opt: o, killed: map[string]bool{}, clock: clocktesting.NewFakeClock(o.Begin), sum: sha256.New(), luck: newLuck(s)}
 	w.kind = sim.Kind(func(string) *sim.Cloud { return w.cloud })
 	w.kind.Defaults.Grace = fleet.Or(o.Grace, 2*time.Minute)
 	w.kind.Defaults.BusyInterval, w.kind.Defaults.RestInterval = 5*time.Second, time.Minute // as of a real cloud
-	w.checks = newChecks(w)
+	w.checks, w.ledger = newChecks(w), newLedger(w)
+	return w
+}
+
+func (w *World) start() {
+	w.t.Helper()
 	var err error
-	w.engine, err = simulate.New(t.Context(), simulate.Options{
-		Seed: o.Seed, Begin: Begin, Kinds: []provider.Kind{w.kind}, KeyFile: filepath.Join(t.TempDir(), "key"),
-		Cloud: func(*store.Object, fleet.VMProviderSpec) (provider.Kind, sim.Behaviour, error) {
+	w.engine, err = simulate.New(w.t.Context(), simulate.Options{
+		Seed: w.opt.Seed, Begin: w.opt.Begin, Kinds: []provider.Kind{w.kind}, KeyFile: filepath.Join(w.t.TempDir(), "key"),
+		Cloud: func(o *store.Object, _ fleet.VMProviderSpec) (provider.Kind, sim.Behaviour, error) {
+			if b, ok := w.opt.BehaviourOf[o.Name]; ok {
+				return w.kind, b, nil
+			}
 			return w.kind, w.opt.Behaviour, nil
 		},
 		Shape: func(fleet.VMProviderSpec) fleet.Resources { return w.opt.Behaviour.Shape },
-		Pace:  simulate.Pace{Resync: 5 * time.Minute, Remnants: 10 * time.Minute, Beat: 30 * time.Second},
-		Fence: w.fence, Script: w.script, Committed: w.committed, Stepped: w.stepped, Note: w.note,
+		Pace:  simulate.Pace{Resync: 5 * time.Minute, Remnants: 10 * time.Minute, Beat: 30 * time.Second, Retain: time.Hour},
+		Crash: w.crash, Faults: w.failCommit, Script: w.script, Deliver: w.deliver,
+		Committed: w.committed, Stepped: w.stepped, Note: w.note,
 		Crashed: func(what, key string) {
 			w.crashes++
 			w.note("CRASH in %s %s", what, key)
 		},
 	})
 	w.must(err, "making the installation")
-	t.Cleanup(func() { w.must(w.engine.Close(), "closing the installation") })
 	w.rnd, w.clock, w.store, w.cloud, w.service = w.engine.Rand, w.engine.Clock, w.engine.Store, w.engine.Cloud, w.engine.Service
-	if o.Manifest != "" {
-		w.Apply(o.Manifest)
+	if w.opt.Manifest != "" {
+		w.must(w.apply(w.opt.Manifest), "applying")
 	}
-	return w
 }
 
 func (w *World) must(err error, doing string) {
 	w.t.Helper()
 	if err != nil {
-		w.Fail("%s: %v", doing, err)
+		w.Fail("works", "%s: %v", doing, err)
 	}
 }
 
-// Fail ends the test with the last part of the history. All of it that is
-// remembered goes to the file that SIM_TRACE names.
-func (w *World) Fail(format string, args ...any) {
+// Fail tells of a broken promise and ends the history.
+func (w *World) Fail(promise, format string, args ...any) {
 	w.t.Helper()
-	last := w.trace[max(0, len(w.trace)-60):]
-	if path := os.Getenv("SIM_TRACE"); path != "" {
-		if err := os.WriteFile(path, []byte(strings.Join(w.trace, "\n")+"\n"), 0o600); err != nil {
-			w.t.Errorf("writing the trace: %v", err)
-		}
-	}
-	w.t.Fatalf("seed %d, %s after %d crashes: %s\nThe last steps:\n  %s", w.opt.Seed, w.clock.Since(Begin), w.crashes,
-		fmt.Sprintf(format, args...), strings.Join(last, "\n  "))
+	w.fail(Failure{Promise: promise, Text: fmt.Sprintf(format, args...), At: w.clock.Since(w.opt.Begin), Crashes: w.crashes})
 }
+
+// Last is the end of what has happened.
+func (w *World) Last(n int) string {
+	out := ""
+	for _, line := range w.trace[max(0, len(w.trace)-n):] {
+		out += line + "\n  "
+	}
+	return out
+}
+
+// Digest is a fingerprint of all that has happened.
+func (w *World) Digest() string { return hex.EncodeToString(w.sum.Sum(nil)) }
 
 func (w *World) note(format string, args ...any) {
-	w.trace = append(w.trace, w.clock.Since(Begin).Round(time.Millisecond).String()+" "+fmt.Sprintf(format, args...))
-	if len(w.trace) > 100000 {
-		w.trace = slices.Clone(w.trace[50000:])
+	line := w.clock.Since(w.opt.Begin).Round(time.Millisecond).String() + " " + fmt.Sprintf(format, args...)
+	w.sum.Write([]byte(line + "\n")) //nolint:errcheck // it cannot fail
+	w.trace = append(w.trace, line)
+	if len(w.trace) > 200000 {
+		w.trace = slices.Clone(w.trace[100000:])
 	}
 }
 
@@ -124,17 +167,12 @@ func Admin() auth.Principal { return simulate.Admin() }
 // Apply applies a manifest.
 func (w *World) Apply(manifest string) {
 	w.t.Helper()
-	_, err := w.service.Apply(w.t.Context(), Admin(), service.ApplyRequest{Documents: []service.ApplyDocument{{Source: "test.yaml", Text: manifest}}})
-	w.must(err, "applying")
+	w.must(w.apply(manifest), "applying")
 }
 
-// fence stands at the begin of every write of the controller: a crash there
-// loses the write and all that the process knew.
-func (w *World) fence() error {
-	if w.crashRate > 0 && w.rnd.Float64() < w.crashRate {
-		return simulate.ErrCrash
-	}
-	return nil
+func (w *World) apply(manifest string) error {
+	_, err := w.service.Apply(w.t.Context(), Admin(), service.ApplyRequest{Documents: []service.ApplyDocument{{Source: "test.yaml", Text: manifest}}})
+	return err
 }
 
 // committed tells the events to the checks.
@@ -142,11 +180,13 @@ func (w *World) committed(events []fleet.Event) {
 	for _, e := range events {
 		w.note("event %d %s %s %s: %s", e.Seq, e.Type, e.Kind, e.Name, e.Message)
 		w.checks.event(e)
+		w.ledger.event(e)
 	}
 }
 
 // stepped checks the promises of the system after a step.
 func (w *World) stepped(string, string) error {
+	w.ledger.settle()
 	if w.checks.due() {
 		w.checks.run()
 	}
@@ -157,4 +197,10 @@ func (w *World) stepped(string, string) error {
 func (w *World) Run(d time.Duration) {
 	w.t.Helper()
 	w.must(w.engine.Run(w.t.Context(), w.clock.Now().Add(d)), "running")
+}
+
+// read runs a transaction that must work.
+func (w *World) read(f func(tx *store.Tx) error) {
+	w.t.Helper()
+	w.must(w.store.Read(w.t.Context(), f), "reading")
 }

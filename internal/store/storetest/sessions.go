@@ -255,7 +255,7 @@ func testSessionsDue(t *testing.T, s *store.Store) {
 		return e
 	}
 	next := func() time.Time {
-		return get(t, s, func(tx *store.Tx) (time.Time, error) { return tx.NextSessionDue() })
+		return get(t, s, func(tx *store.Tx) (time.Time, error) { return tx.NextSessionDue(at(0)) })
 	}
 	if !next().IsZero() {
 		t.Errorf("nothing is due, and yet %v", next())
