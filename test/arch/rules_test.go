@@ -14,7 +14,8 @@ import (
 // any other folder of internal/provider.
 var layers = [][]string{
 	{"fleet"},
-	{"plan", "settings", "secret", "startup"},
+	{"plan", "settings", "secret"},
+	{"startup"},
 	{"provider"},
 	{"kubevm"}, // what the two kinds of machines on Kubernetes share
 	{"store", "client", "auth", "manifest", driver},
