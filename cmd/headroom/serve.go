@@ -87,6 +87,7 @@ directory as admin.token, readable by its owner only.`,
 		f.StringSliceVar(&cfg.Apply, "apply", nil, "manifest to apply after the start; repeatable")
 		f.StringVar(&cfg.TLSCert, "tls-cert", "", "PEM file with the certificate; without it the API speaks plain HTTP")
 		f.StringVar(&cfg.TLSKey, "tls-key", "", "PEM file with the key of the certificate")
+		f.StringVar(&cfg.AgentDir, "agent-dir", "", "directory with agents for machines of other systems: headroom-linux-arm64 and so on")
 		f.StringVar(&events, "retain-events", "30d", "how long events are kept")
 		f.StringVar(&srv, "retain-servers", "14d", "how long servers that are gone are kept")
 		f.StringVar(&session, "retain-sessions", "14d", "how long sessions that have ended are kept")

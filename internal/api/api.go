@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -44,6 +45,9 @@ type Deps struct {
 	// Metrics is served at /metrics and gets the metrics of the API itself;
 	// nil: there are none.
 	Metrics *prometheus.Registry
+	// AgentFile opens the agent of a name such as headroom-linux-amd64; nil when
+	// there is none of that name.
+	AgentFile func(name string) (*os.File, error)
 	// BodyTimeout is the time to send a request body; 0: 15 s.
 	BodyTimeout time.Duration
 }
@@ -145,9 +149,11 @@ func build(d Deps) *api {
 	a.sessions()
 	a.events()
 	a.insight()
+	a.providers()
 	a.tokens()
 	a.agents()
 	a.checkin()
+	a.downloads()
 	a.system()
 	a.pages()
 	for _, name := range []string{"Resource", "PageResource"} { // shown as the views of the kinds

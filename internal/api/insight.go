@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/plan"
@@ -84,18 +83,6 @@ func (a *api) insight() {
 		}
 		body, err := describeKinds(kinds)
 		return &out[[]ProviderKind]{body}, err
-	})
-	register(a, route{
-		id: "check_vm_provider", method: http.MethodPost, path: "/api/v1/vm-providers/{name}/check", tag: "Configuration",
-		summary: "Check credentials, permissions and references of a VM provider config", description: "Makes nothing in the cloud.", auth: tokenScheme,
-	}, func(ctx context.Context, in *struct {
-		Name string `path:"name"`
-	},
-	) (*out[provider.Report], error) {
-		ctx, cancel := context.WithTimeout(ctx, time.Minute)
-		defer cancel()
-		r, err := a.Service.CheckProvider(ctx, who(ctx), in.Name)
-		return &out[provider.Report]{r}, err
 	})
 }
 

@@ -35,7 +35,8 @@ type (
 	// AutoscaleConfig is an autoscale config.
 	AutoscaleConfig struct {
 		fleet.Object[fleet.AutoscaleConfigSpec]
-		Status service.AutoscaleConfigStatus `json:"status"`
+		Status     service.AutoscaleConfigStatus `json:"status"`
+		SecretsSet []string                      `json:"secrets_set,omitempty" doc:"Secrets that are stored; they are never shown." example:"connection_password"`
 	}
 	// Schedule is a schedule.
 	Schedule struct {

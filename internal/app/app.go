@@ -137,60 +137,33 @@ func (a *App) compose(ctx context.Context) error {
 		kinds: kinds, keeper: a.keeper, owner: a.store.Installation(), host: newHost(a.cfg, a.clock),
 		clock: a.clock, metrics: provider.NewMetrics(registry),
 	}
+	agents := newAgentFiles(a.cfg)
 	a.control = control.New(control.Deps{
 		Store: a.store, Clock: a.clock, Log: a.log, Open: open.open, Shape: open.shape,
-		Bootstrap: a.bootstrap(deriver), Retention: a.cfg.Retention, Metrics: control.NewMetrics(registry), Address: a.url,
+		Bootstrap: func(ctx context.Context, s *fleet.Server) (provider.Bootstrap, error) {
+			return a.service.Bootstrap(ctx, s)
+		},
+		Script: func(ctx context.Context, s *fleet.Server) ([]byte, []string, error) {
+			return a.service.GuestScript(ctx, s)
+		},
+		Retention: a.cfg.Retention, Metrics: control.NewMetrics(registry), Address: a.url,
 	})
 	a.service, err = service.New(service.Deps{
 		Store: a.store, Clock: a.clock, Kinds: kinds, Keeper: a.keeper, Deriver: deriver, Log: a.log,
-		Shape: open.shape, Plan: a.planner(open.shape), Check: a.checker(open),
+		Shape: open.shape, Plan: a.planner(open.shape), Open: open.open, URL: a.url, AgentSum: agents.sum,
 	})
 	if err != nil {
 		return err
 	}
 	handler := api.New(api.Deps{
 		Service: a.service, Log: a.log, Clock: a.clock, Metrics: registry,
-		Version: api.Version{Version: a.cfg.Version, Go: runtime.Version()},
+		Version: api.Version{Version: a.cfg.Version, Go: runtime.Version()}, AgentFile: agents.open,
 	})
 	a.server = &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 	return nil
-}
-
-// bootstrap tells a machine where its controller is and who it is.
-func (a *App) bootstrap(deriver *secret.Deriver) func(context.Context, *fleet.Server) (provider.Bootstrap, error) {
-	return func(ctx context.Context, s *fleet.Server) (provider.Bootstrap, error) {
-		b := provider.Bootstrap{ControllerURL: a.url, RegistrationToken: deriver.Registration(s.ID), Pool: s.Pool}
-		err := a.store.Read(ctx, func(tx *store.Tx) error {
-			if o, err := tx.Object(fleet.KindZone, s.Zone); err == nil {
-				zone, err := store.Spec[fleet.ZoneSpec](o)
-				if err != nil {
-					return err
-				}
-				if up := zone.UpstreamAddress; up != "" {
-					if !strings.Contains(up, "://") {
-						up = "https://" + up
-					}
-					b.ControllerURL = strings.TrimRight(up, "/")
-				}
-			} else if !errors.Is(err, store.ErrNotFound) {
-				return err
-			}
-			o, err := tx.Object(fleet.KindPool, s.Pool)
-			if err != nil {
-				return err
-			}
-			pool, err := store.Spec[fleet.PoolSpec](o)
-			b.RunAgent = pool.Type == fleet.PoolDockerAgent
-			return err
-		})
-		if err != nil {
-			return b, fmt.Errorf("preparing machine %s: %w", s.Name, err)
-		}
-		return b, nil
-	}
 }
 
 // planner is the dry run: the decision that the control loop would take now.
@@ -220,25 +193,6 @@ func (a *App) planner(shape snapshot.ShapeFunc) func(context.Context, string) ([
 			return nil
 		})
 		return out, err
-	}
-}
-
-// checker looks at the credentials and references of a provider config.
-func (a *App) checker(open *opener) func(context.Context, string) (provider.Report, error) {
-	return func(ctx context.Context, name string) (provider.Report, error) {
-		var obj *store.Object
-		err := a.store.Read(ctx, func(tx *store.Tx) (err error) {
-			obj, err = tx.Object(fleet.KindVMProvider, name)
-			return err
-		})
-		if err != nil {
-			return provider.Report{}, err
-		}
-		client, err := open.open(ctx, obj)
-		if err != nil {
-			return provider.Report{}, err
-		}
-		return client.Check(ctx)
 	}
 }
 

@@ -21,6 +21,7 @@ type Config struct {
 	Apply        []string // manifests to apply after the start
 	TLSCert      string   // PEM file; empty: plain HTTP
 	TLSKey       string
+	AgentDir     string // directory with agents for other systems; empty: none
 	Executable   string // path of the headroom binary, for the local provider
 	Version      string
 	Retention    control.Retention

@@ -237,7 +237,7 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 	if err != nil || len(pages) < 30 {
 		t.Fatalf("%d pages, %v", len(pages), err)
 	}
-	groups := []string{"headroom.md", "headroom_session.md", "headroom_server.md", "headroom_token.md", "headroom_provider.md"}
+	groups := []string{"headroom.md", "headroom_session.md", "headroom_server.md", "headroom_token.md", "headroom_provider.md", "headroom_script.md"}
 	for _, page := range pages {
 		text, err := os.ReadFile(page)
 		if err != nil {

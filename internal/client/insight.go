@@ -72,20 +72,6 @@ func (c *Client) ProviderKinds(ctx context.Context) ([]ProviderKind, error) {
 	return get[[]ProviderKind](ctx, c, nil, "provider-kinds")
 }
 
-// CheckProvider looks at credentials, permissions and references of a VM
-// provider config. It creates nothing.
-func (c *Client) CheckProvider(ctx context.Context, name string) (*CheckReport, error) {
-	var out CheckReport
-	_, err := c.do(ctx, request{
-		method: http.MethodPost, path: []string{fleet.KindVMProvider.Plural(), name, "check"},
-		out: &out, repeat: true, wait: MaxWait, // a cloud may be slow to answer
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &out, nil
-}
-
 // Version describes the build of the controller.
 func (c *Client) Version(ctx context.Context) (*VersionInfo, error) {
 	v, err := get[VersionInfo](ctx, c, nil, "version")

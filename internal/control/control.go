@@ -40,6 +40,10 @@ type Deps struct {
 	Shape snapshot.ShapeFunc
 	// Bootstrap tells a machine how to find and convince its controller.
 	Bootstrap func(ctx context.Context, s *fleet.Server) (provider.Bootstrap, error)
+
+	// Script is the startup script of a machine that is run through the guest when
+	// the machine is up; nil, or no text: there is none.
+	Script func(ctx context.Context, s *fleet.Server) (text []byte, secrets []string, err error)
 	// Dial tries a TCP port of a machine; nil uses the network.
 	Dial func(ctx context.Context, address string) error
 	// Fence is called first in every write of the controller, with the context

@@ -100,6 +100,9 @@ func (r *realm) settled(s *fleet.Server) time.Time {
 
 func (c *Controller) callCreate(ctx context.Context, r *realm, s *fleet.Server, spec fleet.AutoscaleConfigSpec) (time.Duration, error) {
 	boot, err := c.Bootstrap(ctx, s)
+	if fleet.CodeOf(err) == fleet.CodeInvalid && err != nil {
+		return c.createFailed(ctx, r, s, provider.Errorf(provider.Invalid, "%w", err))
+	}
 	if err != nil {
 		return 0, fmt.Errorf("preparing server %s: %w", s.Name, err)
 	}

@@ -115,6 +115,9 @@ func (c *Controller) stepComingUp(ctx context.Context, s *fleet.Server, spec fle
 			return 0, err
 		}
 	}
+	if next, err := c.stepScript(ctx, r, s); next != 0 || err != nil {
+		return min(next, untilDeadline), err
+	}
 	if fleet.Value(spec.RequireCheckin, true) {
 		return untilDeadline, nil // its agent or script moves it on
 	}
@@ -264,6 +267,11 @@ func (c *Controller) stepReady(ctx context.Context, s *fleet.Server, spec fleet.
 	}
 	if s.Missing && s.RegisteredAt == nil && seen && inst.State == provider.StateRunning {
 		return 0, c.unmiss(ctx, s.ID)
+	}
+	if s.ReadyAt != nil && c.now().Sub(*s.ReadyAt) < scriptAfterReady {
+		if next, err := c.stepScript(ctx, r, s); next != 0 || err != nil {
+			return next, err
+		}
 	}
 	return c.watchSilence(ctx, s, spec)
 }

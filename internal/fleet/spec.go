@@ -42,6 +42,9 @@ type VMProviderSpec struct {
 	Provider       string         `json:"provider" doc:"The kind of cloud or hypervisor." example:"local"`
 	MaxInstances   int64          `json:"max_instances" minimum:"0" maximum:"1000000" doc:"Machines that may exist at most, over every autoscale config that uses this provider." example:"10"`
 	Settings       map[string]any `json:"settings,omitempty" doc:"Settings of the provider kind; see its page."`
+	StartupScript  string         `json:"startup_script,omitempty" maxLength:"524288" multiline:"true" doc:"What each machine runs when it is made: Bash, PowerShell, batch or a cloud-config, by its first line. {server_id} and other variables are filled in; {{ and }} are braces. Everybody who may read objects can read it: secrets belong into variables."`
+	InstallAgent   *bool          `json:"install_agent,omitempty" default:"true" doc:"docker_agent pools: install the agent beside the startup script. A script that names {agent_url} installs it itself. false: the image holds it, or nothing does."`
+	AgentArch      AgentArch      `json:"agent_arch,omitempty" enum:"amd64,arm64" default:"amd64" doc:"Processor architecture of the machines, for the agent that they fetch."`
 	RateLimit      float64        `json:"rate_limit,omitempty" minimum:"0" maximum:"100000" doc:"Calls per second to the provider's API. 0: the default of the provider kind."`
 	Concurrency    int64          `json:"concurrency,omitempty" minimum:"0" maximum:"10000" doc:"Calls under way at once. 0: the default of the provider kind."`
 	CreateBurst    int64          `json:"create_burst,omitempty" minimum:"0" maximum:"100000" doc:"Machines that may be created in one burst. 0: 20."`
@@ -49,6 +52,15 @@ type VMProviderSpec struct {
 	CleanupOrphans CleanupMode    `json:"cleanup_orphans,omitempty" enum:"delete,report" default:"delete" doc:"What to do with machines that bear our mark and that no record explains."`
 	Frozen         bool           `json:"frozen,omitempty" doc:"A frozen provider makes no machine; those that exist stay."`
 }
+
+// AgentArch is a processor architecture as Go names it.
+type AgentArch string
+
+// The architectures for which agents can be fetched.
+const (
+	ArchAMD64 AgentArch = "amd64"
+	ArchARM64 AgentArch = "arm64"
+)
 
 // CleanupMode says what a sweep does with an orphan.
 type CleanupMode string
@@ -93,6 +105,11 @@ type AutoscaleConfigSpec struct {
 
 	RequireCheckin *bool `json:"require_checkin,omitempty" default:"true" doc:"A machine is ready when its agent or script has checked in. false: when the cloud says that it runs and the connection port, if any, answers."`
 	ConnectionPort int64 `json:"connection_port,omitempty" minimum:"0" maximum:"65535" doc:"TCP port that must answer before a machine without check-in is ready. 0: none."`
+
+	ConnectionUsername string `json:"connection_username,omitempty" maxLength:"255" doc:"server pools: account by which sessions connect; startup scripts get it as {connection_username}."`
+	ConnectionPassword string `json:"connection_password,omitempty" maxLength:"1024" secret:"true" doc:"Its password; startup scripts get it as {connection_password}."`
+	TLSCertificate     string `json:"tls_certificate,omitempty" maxLength:"65536" multiline:"true" doc:"Certificate chain in PEM form that machines serve with; startup scripts get it as {nginx_cert_in}."`
+	TLSKey             string `json:"tls_key,omitempty" maxLength:"65536" multiline:"true" secret:"true" doc:"Private key of tls_certificate in PEM form; startup scripts get it as {nginx_key_in}."`
 
 	ProvisionTimeout Duration `json:"provision_timeout,omitempty" default:"10m" doc:"From the create call to check-in; later, the machine has failed. At least 10s."`
 	MissingAfter     Duration `json:"missing_after,omitempty" default:"10m" doc:"Silence after which a machine gets no new session. At least 5s."`

@@ -12,29 +12,35 @@ import (
 // (settings.token); a secret that was written as null or empty text has the
 // value "", to be cleared (see settings.UpdateSecrets).
 func (d Document) Canonical() (spec map[string]any, secrets map[string]string, err error) {
-	if spec, err = settings.Map(d.Spec); err != nil {
-		return nil, nil, fmt.Errorf("canonical form of %s %s: %w", d.Kind, d.Meta.Name, err)
-	}
-	secrets = map[string]string{}
-	delete(spec, "settings")
-	if d.Settings != nil {
-		public, err := settings.Map(d.Settings)
+	spec, secrets = map[string]any{}, map[string]string{}
+	split := func(target any, written map[string]any, prefix string) (map[string]any, error) {
+		all, err := settings.Map(target)
 		if err != nil {
-			return nil, nil, fmt.Errorf("canonical form of the settings of %s %s: %w", d.Kind, d.Meta.Name, err)
+			return nil, fmt.Errorf("canonical form of %s %s: %w", d.Kind, d.Meta.Name, err)
 		}
-		if public, _, err = settings.SplitSecrets(public, d.Settings); err != nil {
-			return nil, nil, fmt.Errorf("taking the secrets out of %s %s: %w", d.Kind, d.Meta.Name, err)
+		public, _, err := settings.SplitSecrets(all, target)
+		if err != nil {
+			return nil, fmt.Errorf("taking the secrets out of %s %s: %w", d.Kind, d.Meta.Name, err)
 		}
 		// Whether a secret is absent or to be cleared can only be seen in what was written.
-		written, _ := d.RawSpec["settings"].(map[string]any)
-		_, given, err := settings.SplitSecrets(written, d.Settings)
+		_, given, err := settings.SplitSecrets(written, target)
 		if err != nil {
-			return nil, nil, fmt.Errorf("taking the secrets out of %s %s: %w", d.Kind, d.Meta.Name, err)
+			return nil, fmt.Errorf("taking the secrets out of %s %s: %w", d.Kind, d.Meta.Name, err)
 		}
 		for path, value := range given {
-			secrets["settings."+path] = value
+			secrets[prefix+path] = value
 		}
-		spec["settings"] = public
+		return public, nil
+	}
+	if spec, err = split(d.Spec, d.RawSpec, ""); err != nil {
+		return nil, nil, err
+	}
+	delete(spec, "settings")
+	if d.Settings != nil {
+		written, _ := d.RawSpec["settings"].(map[string]any)
+		if spec["settings"], err = split(d.Settings, written, "settings."); err != nil {
+			return nil, nil, err
+		}
 	}
 	prune(spec)
 	return spec, secrets, nil
@@ -43,12 +49,12 @@ func (d Document) Canonical() (spec map[string]any, secrets map[string]string, e
 // SecretPaths lists the paths of the document's secrets inside its spec, set or
 // not.
 func (d Document) SecretPaths() []string {
+	paths := settings.SecretPaths(d.Spec)
 	if d.Settings == nil {
-		return nil
+		return paths
 	}
-	paths := settings.SecretPaths(d.Settings)
-	for i := range paths {
-		paths[i] = "settings." + paths[i]
+	for _, path := range settings.SecretPaths(d.Settings) {
+		paths = append(paths, "settings."+path)
 	}
 	return paths
 }

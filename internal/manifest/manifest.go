@@ -14,6 +14,7 @@ import (
 
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/settings"
+	"github.com/headroom-dev/headroom/internal/startup"
 )
 
 // Lookup finds the settings of a provider kind by its name. newSettings makes a
@@ -25,6 +26,10 @@ type Lookup func(name string) (newSettings func() any, known []string, ok bool)
 type KindSettings struct {
 	VM  Lookup // of VMProvider
 	DNS Lookup // of DNSProvider
+
+	// Channel says how startup scripts reach machines of a kind with settings that
+	// have no fault; nil: scripts are checked for nothing but their variables.
+	Channel func(kind string, settings any) startup.Channel
 }
 
 // Document is one object that was read.
@@ -35,6 +40,7 @@ type Document struct {
 	Spec     any            // pointer to the fleet spec struct of the kind, without defaults
 	Settings any            // pointer to the settings struct of the provider kind, without defaults; nil for kinds without settings
 	RawSpec  map[string]any // the spec as it was written, secrets included
+	Warnings []string       // what may be meant so, path first
 
 	// Line is "file:line" of the field with the given path, such as
 	// spec.standby.cores, or of what is around it when it is absent.
@@ -206,6 +212,7 @@ func (d *Document) decodeSpec(n *yaml.Node, kinds KindSettings, o settings.Optio
 		}
 		d.Settings = target
 	}
+	problems = append(problems, d.checkScript(kinds, problems)...)
 	for _, e := range remaining(checkSpec(d.Spec), problems) {
 		e.Source = d.Line(e.Path)
 		problems = append(problems, e)

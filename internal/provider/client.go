@@ -123,7 +123,7 @@ func (c *Client) Create(ctx context.Context, req Request, again bool) (Instance,
 		return Instance{}, err
 	}
 	defer leave()
-	return call(ctx, c, "create", []string{req.Bootstrap.RegistrationToken}, func(ctx context.Context) (Instance, error) {
+	return call(ctx, c, "create", append([]string{req.Bootstrap.RegistrationToken}, req.Bootstrap.Secrets...), func(ctx context.Context) (Instance, error) {
 		i, err := c.driver.Create(ctx, req)
 		switch {
 		case err != nil:
@@ -258,6 +258,12 @@ func (c *Client) Console(ctx context.Context, id string, limit int64) ([]byte, e
 	return b[max(0, int64(len(b))-limit):], nil
 }
 
+// RunsScripts says that the driver can run scripts in machines.
+func (c *Client) RunsScripts() bool {
+	_, ok := c.driver.(ScriptRunner)
+	return ok
+}
+
 // RunScript takes the startup script of a machine one step further; see
 // [ScriptRunner]. Secrets are removed from its output.
 func (c *Client) RunScript(ctx context.Context, id string, script []byte, progress string, secrets []string) (ScriptRun, error) {
@@ -296,7 +302,7 @@ func (c *Client) Render(ctx context.Context, req Request) ([]RenderedCall, error
 	if err != nil {
 		return nil, err
 	}
-	redact := c.redact.with([]string{req.Bootstrap.RegistrationToken})
+	redact := c.redact.with(append([]string{req.Bootstrap.RegistrationToken}, req.Bootstrap.Secrets...))
 	for i := range calls {
 		if calls[i].Body, err = redact.document(calls[i].Body); err != nil {
 			return nil, Errorf(Unknown, "the request %s cannot be shown: %w", calls[i].Call, err)

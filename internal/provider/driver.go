@@ -141,8 +141,9 @@ type Bootstrap struct {
 	ControllerURL     string // base URL under which the machine reaches the controller
 	RegistrationToken string // one machine, one use
 	Pool              string
-	RunAgent          bool   // machines of docker_agent pools run the agent
-	UserData          []byte // the rendered startup script, packed for the channel of the kind; empty when the channel says AfterBoot
+	RunAgent          bool     // machines of docker_agent pools run the agent
+	Secrets           []string // what of UserData must not be seen in errors and previews
+	UserData          []byte   // the rendered startup script, packed for the channel of the kind; empty when the channel says AfterBoot
 }
 
 // State is where a machine stands in the cloud.

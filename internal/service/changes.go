@@ -173,6 +173,9 @@ func (s *Service) compareDocument(tx *store.Tx, set *changeSet, doc manifest.Doc
 			return nil, err
 		}
 	}
+	for _, warning := range doc.Warnings {
+		change.Notes = append(change.Notes, "warning: "+warning)
+	}
 	set.changes, set.objects = append(set.changes, change), append(set.objects, object)
 	return nil, nil
 }

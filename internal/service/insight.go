@@ -73,29 +73,6 @@ func (s *Service) exists(ctx context.Context, kind fleet.Kind, name string) erro
 	})
 }
 
-// CheckProvider looks at the credentials and references of a VM provider
-// config. It makes nothing.
-func (s *Service) CheckProvider(ctx context.Context, p auth.Principal, name string) (provider.Report, error) {
-	if err := p.Need(auth.Operate); err != nil {
-		return provider.Report{}, err
-	}
-	if err := s.exists(ctx, fleet.KindVMProvider, name); err != nil {
-		return provider.Report{}, err
-	}
-	if s.Check == nil {
-		return provider.Report{}, fleet.Errorf(fleet.CodeUnavailable, "this controller reaches no provider")
-	}
-	report, err := s.Check(ctx, name)
-	var known *provider.Error
-	if errors.As(err, &known) {
-		return provider.Report{}, &fleet.Error{Code: fleet.CodeUnavailable, Message: fmt.Sprintf("VMProvider %s cannot be checked: %v", name, known), Cause: err}
-	}
-	if err == nil && report.Findings == nil {
-		report.Findings = []provider.Finding{}
-	}
-	return report, err
-}
-
 // ProviderKinds lists the kinds of clouds that this build knows.
 func (s *Service) ProviderKinds(_ context.Context, p auth.Principal) ([]provider.Kind, error) {
 	if err := p.Need(auth.Read); err != nil {

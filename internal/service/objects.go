@@ -11,6 +11,7 @@ import (
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/manifest"
 	"github.com/headroom-dev/headroom/internal/secret"
+	"github.com/headroom-dev/headroom/internal/startup"
 	"github.com/headroom-dev/headroom/internal/store"
 )
 
@@ -247,6 +248,9 @@ func (s *Service) kindSettings() manifest.KindSettings {
 	return manifest.KindSettings{VM: func(name string) (func() any, []string, bool) {
 		k, ok := s.kind(name)
 		return k.NewSettings, known, ok
+	}, Channel: func(name string, full any) startup.Channel {
+		k, _ := s.kind(name)
+		return k.ScriptChannel(full)
 	}}
 }
 

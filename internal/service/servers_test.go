@@ -176,8 +176,19 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"delete": func(p auth.Principal) error {
 			return w.DeleteObject(w.ctx, p, fleet.KindPool, "nope", service.Condition{}, false)
 		},
-		"drain":     func(p auth.Principal) error { _, err := w.Drain(w.ctx, p, "s1", 0); return err },
-		"check":     func(p auth.Principal) error { _, err := w.CheckProvider(w.ctx, p, "cloud1"); return err },
+		"drain": func(p auth.Principal) error { _, err := w.Drain(w.ctx, p, "s1", 0); return err },
+		"check": func(p auth.Principal) error {
+			_, err := w.CheckProvider(w.ctx, p, service.Draft{Name: "cloud1"})
+			return err
+		},
+		"check-draft": func(p auth.Principal) error {
+			_, err := w.CheckProvider(w.ctx, p, service.Draft{Documents: []service.ApplyDocument{{Text: basic}}})
+			return err
+		},
+		"script": func(p auth.Principal) error {
+			_, err := w.RenderScript(w.ctx, p, service.Draft{Name: "nope"})
+			return err
+		},
 		"register":  func(p auth.Principal) error { _, err := w.RegisterServer(w.ctx, p, service.ServerInput{}); return err },
 		"session":   func(p auth.Principal) error { _, err := w.Acquire(w.ctx, p, one()); return err },
 		"renew":     func(p auth.Principal) error { _, err := w.Renew(w.ctx, p, s.ID, 0); return err },
@@ -187,9 +198,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"serverlog": func(p auth.Principal) error { _, err := w.ServerLog(w.ctx, p, "s1"); return err },
 	}
 	may := map[fleet.Role]string{
-		fleet.RoleAdmin:    "read list events plan explain kinds apply put delete drain check register session renew token tokens revoke serverlog",
-		fleet.RoleOperator: "read list events plan explain kinds drain check session renew serverlog",
-		fleet.RoleViewer:   "read list events plan explain kinds serverlog",
+		fleet.RoleAdmin:    "read list events plan explain kinds apply put delete drain check check-draft script register session renew token tokens revoke serverlog",
+		fleet.RoleOperator: "read list events plan explain kinds drain check script session renew serverlog",
+		fleet.RoleViewer:   "read list events plan explain kinds script serverlog",
 		fleet.RoleSession:  "session",
 		fleet.RoleJoin:     "register",
 		"":                 "",

@@ -28,7 +28,7 @@ const (
 	MaxLimit            = 1000
 )
 
-// Deps are what the service works with. All but Plan, Check and Shape are
+// Deps are what the service works with. All but Plan, Open, URL, AgentSum and Shape are
 // needed.
 type Deps struct {
 	Store   *store.Store
@@ -41,8 +41,14 @@ type Deps struct {
 	// Plan says what would be done now for one pool, or for every pool when
 	// the name is empty, without doing it.
 	Plan func(ctx context.Context, pool string) ([]plan.Decision, error)
-	// Check looks at the credentials and references of a VM provider config.
-	Check func(ctx context.Context, vmProvider string) (provider.Report, error)
+	// Open makes a client for a VM provider config, stored or not.
+	Open func(ctx context.Context, o *store.Object) (*provider.Client, error)
+
+	URL string // base URL under which this controller is reached where a zone names none
+
+	// AgentSum is the SHA-256 of the agent for a system and architecture, as Go
+	// names them; ok is false when this controller cannot give out one.
+	AgentSum func(system, arch string) (sum string, ok bool)
 	// Shape tells what a machine of a VM provider config offers.
 	Shape snapshot.ShapeFunc
 }

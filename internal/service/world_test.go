@@ -48,6 +48,8 @@ var (
 
 func newWorld(t *testing.T) *world { return newWorldOn(t, "sqlite://:memory:", t.TempDir()) }
 
+const sumOfAgent = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
 // newWorldOn is one node on the database with the key in the directory.
 func newWorldOn(t *testing.T, url, dir string) *world {
 	t.Helper()
@@ -67,8 +69,10 @@ func newWorldOn(t *testing.T, url, dir string) *world {
 	w := &world{t: t, ctx: context.Background(), clock: c, st: st, d: d}
 	w.Service, err = service.New(service.Deps{
 		Store: st, Clock: c, Keeper: k, Deriver: d, Log: slog.New(slog.DiscardHandler),
-		Kinds: []provider.Kind{{Name: "cloud", NewSettings: func() any { return &cloudSettings{} }}},
-		Plan:  w.plan,
+		Kinds:    []provider.Kind{{Name: "cloud", NewSettings: func() any { return &cloudSettings{} }, Channel: channelOf}},
+		URL:      "https://c.example.com",
+		AgentSum: func(system, arch string) (string, bool) { return sumOfAgent, system == "linux" && arch == "amd64" },
+		Plan:     w.plan,
 	})
 	if err != nil {
 		t.Fatal(err)

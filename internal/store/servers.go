@@ -272,6 +272,7 @@ func (tx *Tx) DeleteGoneServers(before time.Time, limit int) (int64, error) {
 		for _, query := range []string{
 			"DELETE FROM server_logs WHERE server_id = $1",
 			"DELETE FROM server_log_ends WHERE server_id = $1",
+			"DELETE FROM server_scripts WHERE server_id = $1",
 			"DELETE FROM agent_credentials WHERE server_id = $1",
 			"DELETE FROM servers WHERE id = $1",
 		} {

@@ -155,6 +155,9 @@ func (d *driver) full(o provider.Owner) bool {
 // Create implements provider.Driver.
 func (d *driver) Create(ctx context.Context, req provider.Request) (provider.Instance, error) {
 	var out provider.Instance
+	if n := len(req.Bootstrap.UserData); n > userDataLimit {
+		return out, provider.Errorf(provider.Invalid, "the user data have %d bytes, machines of the simulated cloud can be given %d", n, userDataLimit)
+	}
 	call := Call{Op: OpCreate, Owner: req.Tags.Owner(), Server: req.Tags.Server, Offer: req.Offer}
 	err := d.do(ctx, call, func(now time.Time, f Fault) error {
 		c := d.cloud

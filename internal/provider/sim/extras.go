@@ -83,3 +83,14 @@ func (d *driver) Choices(ctx context.Context, setting string) ([]provider.Choice
 	}
 	return out, err
 }
+
+// Render implements provider.Renderer.
+func (d *driver) Render(_ context.Context, req provider.Request) ([]provider.RenderedCall, error) {
+	return []provider.RenderedCall{{Call: string(OpCreate), Body: map[string]any{
+		"name": req.Name, "token": req.Token, "offer": req.Offer, "user_data": string(req.Bootstrap.UserData),
+		"tags": map[string]string{
+			provider.TagInstallation: req.Tags.Installation, provider.TagServer: req.Tags.Server,
+			provider.TagAutoscale: req.Tags.AutoscaleConfig, provider.TagProvider: req.Tags.Provider,
+		},
+	}}}, nil
+}

@@ -8,7 +8,11 @@ import (
 
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/startup"
 )
+
+// userDataLimit is what a machine of the simulated cloud can be given.
+const userDataLimit = 16 << 10
 
 // KindName is the name of the kind in a provider config.
 const KindName = "sim"
@@ -20,7 +24,7 @@ type Settings struct {
 	Cores    fleet.Cores  `json:"cores,omitempty" default:"2" doc:"Cores of a machine." example:"2"`
 	Memory   fleet.Memory `json:"memory,omitempty" default:"2Gi" doc:"Memory of a machine." example:"2Gi"`
 	GPUs     int64        `json:"gpus,omitempty" minimum:"0" maximum:"1000" doc:"GPUs of a machine."`
-	Offers   []string     `json:"offers,omitempty" maxItems:"50" uniqueItems:"true" doc:"Names of sizes and places in order of preference. Empty: there is one." example:"[\"small@zone-a\",\"small@zone-b\"]"`
+	Offers   []string     `json:"offers,omitempty" lookup:"offers" maxItems:"50" uniqueItems:"true" doc:"Names of sizes and places in order of preference. Empty: there is one." example:"[\"small@zone-a\",\"small@zone-b\"]"`
 	Quota    int64        `json:"quota,omitempty" minimum:"0" maximum:"1000000" doc:"Machines of this provider config that the cloud allows at once. 0: no limit."`
 
 	BootTime    fleet.Duration `json:"boot_time,omitempty" default:"2s" doc:"Mean time from the create call until a machine runs."`
@@ -59,6 +63,8 @@ func Kind(resolve func(name string) *Cloud) provider.Kind {
 		Title: "Simulated cloud",
 		About: "A cloud in the memory of the controller, for trying things out and for tests: its machines are imagined, and a restart of the controller loses them.",
 		VM:    false,
+
+		Channel: func(any) startup.Channel { return startup.Channel{Form: startup.FormCloudInit, Limit: userDataLimit} },
 
 		NewSettings: func() any { return new(Settings) },
 		Open: func(_ context.Context, settings any, _ provider.Host) (provider.Driver, error) {
