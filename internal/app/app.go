@@ -146,7 +146,7 @@ func (a *App) compose(ctx context.Context) error {
 		Script: func(ctx context.Context, s *fleet.Server) ([]byte, []string, error) {
 			return a.service.GuestScript(ctx, s)
 		},
-		Retention: a.cfg.Retention, Metrics: control.NewMetrics(registry), Address: a.url,
+		Retention: a.cfg.Retention, Metrics: control.NewMetrics(registry), Address: nodeName(a.listener.Addr()),
 	})
 	a.service, err = service.New(service.Deps{
 		Store: a.store, Clock: a.clock, Kinds: kinds, Keeper: a.keeper, Deriver: deriver, Log: a.log,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -82,4 +83,18 @@ func (c *Config) baseURL(addr net.Addr) string {
 		host = "127.0.0.1"
 	}
 	return fmt.Sprintf("%s://%s", scheme, net.JoinHostPort(host, port))
+}
+
+// nodeName tells this controller from others of the same database, whatever
+// address they advertise: the name of its host and its port.
+func nodeName(addr net.Addr) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	_, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return host
+	}
+	return net.JoinHostPort(host, port)
 }

@@ -51,7 +51,7 @@ type Deps struct {
 	// on a database that other nodes share, the ownership that Run gave to the
 	// step is checked.
 	Fence func(ctx context.Context, tx *store.Tx) error
-	// Address is where this node is reached; it is shown beside its id. Optional.
+	// Address tells people which node this is; it is shown beside its id. Optional.
 	Address string
 
 	Retention Retention

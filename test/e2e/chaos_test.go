@@ -2,208 +2,221 @@ package e2e_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/headroom-dev/headroom/internal/client"
-	"github.com/headroom-dev/headroom/internal/fleet"
 )
 
+// chaosTime is how long processes are disturbed in `make test`; the variable of
+// the environment asks for another time ("1h").
 const (
-	kills  = 12
-	takers = 3
-	kept   = 5 // sessions of one core that are kept to the end
-	limit  = 6 // max_instances of examples/local.yaml
+	chaosTime     = 20 * time.Second
+	chaosVariable = "HEADROOM_CHAOS"
 )
 
-// TestKilledAtAnyMoment kills the controller again and again while sessions
-// come and go. Afterwards nothing may be lost, doubled or left over: every
-// session that was acknowledged is there, no machine has more than it can hold,
-// and the processes on this host are exactly those that the controller knows.
-func TestKilledAtAnyMoment(t *testing.T) {
+// TestChaos disturbs real processes at random while sessions come and go:
+// controllers, their connections to the database, the database itself, and
+// machines. Afterwards nothing may be lost, doubled or left over: cloud,
+// database and sessions are compared, and every event is looked at.
+func TestChaos(t *testing.T) {
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 1))
-
-	s, err := newSite(t.TempDir(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.close)
-	c, err := s.controller("main")
-	if err != nil {
-		t.Fatal(err)
-	}
-	example, err := filepath.Abs("../../examples/local.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	start := func(args ...string) {
-		t.Helper()
-		if err := c.start(s, os.Environ(), args); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.waitReady(); err != nil {
-			t.Fatal(err)
+	duration := chaosTime
+	if text := os.Getenv(chaosVariable); text != "" {
+		var err error
+		if duration, err = time.ParseDuration(text); err != nil {
+			t.Fatalf("%s: %v", chaosVariable, err)
 		}
 	}
-	start("--apply", example)
-
-	load := &takersOfSessions{url: c.url(), token: c.token(), held: map[string]bool{}}
-	ctx, stop := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	for i := range takers {
-		wg.Go(func() { load.run(ctx, i) })
-	}
-	most := 0
-	for range kills {
-		<-time.After(time.Duration(random.IntN(700)) * time.Millisecond)
-		most = max(most, len(s.agents()))
-		if err := c.end(syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		most = max(most, len(s.agents()))
-		start()
-	}
-	stop()
-	wg.Wait()
-	if load.taken < takers {
-		t.Errorf("only %d sessions were taken: this test has tested nothing", load.taken)
-	}
-	if most > limit {
-		t.Errorf("%d agents ran at once, max_instances is %d", most, limit)
-	}
-	t.Logf("%d sessions taken over %d kills, %d agents at most", load.taken, kills, most)
-	awaitBalance(t, s, c, load)
-}
-
-// awaitBalance waits until what the controller says and what is there agree.
-func awaitBalance(t *testing.T, s *site, c *controller, load *takersOfSessions) {
-	t.Helper()
-	api, err := remote(c.url(), c.token())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer api.Close()
-	deadline := time.After(40 * time.Second)
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		wrong, err := imbalance(t.Context(), s, api, load)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(wrong) == 0 {
-			return
-		}
-		select {
-		case <-deadline:
-			for _, w := range wrong {
-				t.Error(w)
+	for name, nodes := range map[string]int{"sqlite": 1, "postgres": 3} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t, nodes, name == "postgres")
+			if c.server != nil {
+				c.watchWrites()
 			}
-			t.Log(c.output())
-			return
-		case <-tick.C:
-		}
+			stream := c.followEvents()
+			m := &chaos{cluster: c, busy: make([]bool, nodes), done: map[string]int{}}
+			// A long time is cut into stretches, with everything compared after
+			// each: what went wrong is then not far away.
+			for began := time.Now(); time.Since(began) < duration && !t.Failed(); {
+				c.under(func() { m.run(min(duration-time.Since(began), 2*time.Minute)) })
+				t.Logf("after %s: %s; machines: %d at most at once", time.Since(began).Round(time.Second), m, c.past.most)
+			}
+			if c.server != nil && c.checkWrites() == 0 {
+				t.Error("no loop wrote anything: this has tested nothing")
+			}
+			c.leaveNothing()
+			stream.check()
+		})
 	}
 }
 
-func imbalance(ctx context.Context, s *site, api *client.Client, load *takersOfSessions) (wrong []string, err error) {
-	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	list, err := servers(ctx, api)
-	if err != nil {
-		return nil, err
-	}
-	sessions, err := api.Sessions(ctx, client.SessionFilter{States: []fleet.SessionState{fleet.SessionActive}})
-	if err != nil {
-		return nil, err
-	}
-	if agents := s.agents(); len(agents) != len(list) {
-		say("%d agents run, %d servers are known: %v", len(agents), len(list), agents)
-	}
-	if len(list) > limit {
-		say("%d servers, max_instances is %d", len(list), limit)
-	}
-	claimed := map[string]fleet.Resources{}
-	for _, x := range sessions {
-		claimed[x.ServerID] = claimed[x.ServerID].Add(x.Need)
-	}
-	for _, v := range list {
-		if v.Phase != fleet.PhaseReady {
-			say("server %s is %s: %s", v.Name, v.Phase, v.Reason)
-		}
-		if claimed[v.ID] != v.Claimed || !v.Claimed.Fits(v.Capacity) {
-			say("server %s of %s says that %s is claimed; its sessions claim %s", v.Name, v.Capacity, v.Claimed, claimed[v.ID])
-		}
-	}
-	for id := range load.held {
-		if !slices.ContainsFunc(sessions, func(x client.Session) bool { return x.ID == id }) {
-			say("session %s was acknowledged, never ended, and is not active", id)
-		}
-	}
-	if n := len(sessions) - len(load.held); n > load.unsure {
-		say("%d sessions are active, %d were taken and %d calls got no answer", len(sessions), len(load.held), load.unsure)
-	}
-	return wrong, nil
+// chaos is what disturbs a cluster.
+type chaos struct {
+	*cluster
+	mu   sync.Mutex
+	busy []bool // nodes that are being disturbed
+	done map[string]int
 }
 
-// takersOfSessions take sessions and end them, as programs do whose controller
-// is away now and then.
-type takersOfSessions struct {
-	url, token string
-
-	mu     sync.Mutex
-	held   map[string]bool // acknowledged as active and not ended
-	taken  int
-	unsure int // calls whose outcome is unknown
+func (m *chaos) String() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []string
+	for _, what := range slices.Sorted(maps.Keys(m.done)) {
+		out = append(out, fmt.Sprintf("%s %d", what, m.done[what]))
+	}
+	return strings.Join(out, ", ")
 }
 
-func (l *takersOfSessions) run(ctx context.Context, taker int) {
-	api, err := remote(l.url, l.token)
-	if err != nil {
+// run disturbs for a while and leaves everything running.
+func (m *chaos) run(d time.Duration) {
+	ctx, cancel := context.WithTimeout(m.t.Context(), d)
+	defer cancel()
+	var wg sync.WaitGroup
+	repeat := func(most time.Duration, f func(context.Context)) {
+		wg.Go(func() {
+			for {
+				pause(ctx, rand.N(most))
+				if ctx.Err() != nil {
+					return
+				}
+				f(ctx)
+			}
+		})
+	}
+	repeat(2*time.Second, m.disturbNode)
+	repeat(3*time.Second, m.disturbMachine)
+	if m.server != nil {
+		repeat(4*time.Second, m.disturbNode) // two nodes at once now and then
+		repeat(30*time.Second, m.killDatabase)
+	}
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			if names, _ := m.machineDirs(); len(names) > limit {
+				m.t.Errorf("%d machines exist, max_instances is %d", len(names), limit)
+			}
+			pause(ctx, 2*pollEvery)
+		}
+	})
+	wg.Wait()
+}
+
+func (m *chaos) note(what string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.done[what]++
+}
+
+// take gives a node that nobody else disturbs; nil: there is none.
+func (m *chaos) take() (n *controller, free func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, i := range rand.Perm(len(m.nodes)) {
+		if !m.busy[i] {
+			m.busy[i] = true
+			return m.nodes[i], func() {
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				m.busy[i] = false
+			}
+		}
+	}
+	return nil, nil
+}
+
+// rest lets a disturbance last: mostly for a moment, now and then for so long
+// that others take over.
+func rest(ctx context.Context) {
+	most := time.Second
+	if rand.IntN(4) == 0 {
+		most = 15 * time.Second
+	}
+	pause(ctx, rand.N(most))
+}
+
+func (m *chaos) disturbNode(ctx context.Context) {
+	n, free := m.take()
+	if n == nil {
 		return
 	}
-	defer api.Close()
-	for n := 0; ctx.Err() == nil; n++ {
-		s, err := api.CreateSession(ctx, client.SessionRequest{
-			Pool: "example", Cores: fleet.Core, Memory: fleet.GiB, NoQueue: true,
-			IdempotencyKey: fmt.Sprintf("taker-%d-%d", taker, n),
-		})
-		var refused *fleet.Error
-		keep := false
-		l.note(func() {
-			switch {
-			case errors.As(err, &refused): // an answer: nothing was taken
-			case err != nil:
-				l.unsure++
-			case s.State == fleet.SessionActive:
-				l.taken++
-				keep = len(l.held) < kept
-				l.held[s.ID] = true
-			}
-		})
-		if err != nil || s.State != fleet.SessionActive || keep {
-			continue
-		}
-		// From here on it may be ended, whatever the answer is.
-		l.note(func() { delete(l.held, s.ID); l.unsure++ })
-		if _, err := api.EndSession(ctx, s.ID); err == nil {
-			l.note(func() { l.unsure-- })
-		}
+	defer free()
+	relay := m.relays[m.index(n)]
+	ways := map[string]func(){
+		"SIGKILL": func() { m.end(n, syscall.SIGKILL); rest(ctx); m.keepStarting(n) },
+		"SIGTERM": func() { m.end(n, syscall.SIGTERM); rest(ctx); m.keepStarting(n) },
+		"SIGSTOP": func() { m.signal(n, syscall.SIGSTOP); rest(ctx); m.signal(n, syscall.SIGCONT) },
+	}
+	if m.server != nil {
+		ways["database silent"] = func() { relay.hang(); rest(ctx); relay.restore() }
+		ways["database cut"] = func() { relay.cut(); rest(ctx); relay.restore() }
+	}
+	names := slices.Sorted(maps.Keys(ways))
+	how := names[rand.IntN(len(names))]
+	if rand.IntN(3) == 0 {
+		how = "SIGKILL"
+	}
+	m.note(how)
+	ways[how]()
+}
+
+func (m *chaos) end(n *controller, sig syscall.Signal) {
+	if err := n.end(sig); err != nil {
+		m.t.Error(err)
 	}
 }
 
-func (l *takersOfSessions) note(f func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f()
+// keepStarting starts a node as a supervisor does: again and again, since it
+// ends when its database is away.
+func (m *chaos) keepStarting(n *controller) {
+	var err error
+	for end := time.Now().Add(resumeTime); time.Now().Before(end) && m.t.Context().Err() == nil; {
+		if err = m.launch(n); err == nil {
+			err = n.waitReady()
+		}
+		if err == nil {
+			return
+		}
+		if n.running() {
+			break
+		}
+		pause(m.t.Context(), 200*time.Millisecond)
+	}
+	m.t.Error(err)
+}
+
+func (m *chaos) killDatabase(ctx context.Context) {
+	m.note("PostgreSQL killed")
+	m.server.Kill()
+	pause(ctx, rand.N(2*time.Second))
+	if err := m.server.Start(); err != nil {
+		m.t.Error(err)
+	}
+}
+
+// disturbMachine kills the process that is a machine, or stops it for a while.
+func (m *chaos) disturbMachine(ctx context.Context) {
+	agents := m.site.agents()
+	pids := slices.Collect(maps.Keys(agents))
+	if len(pids) == 0 {
+		return
+	}
+	pid := pids[rand.IntN(len(pids))]
+	if rand.IntN(2) == 0 {
+		m.note("machine killed")
+		m.load.note(func() { m.load.killed[machineOf(agents[pid])] = true })
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended by itself
+		return
+	}
+	m.note("machine stopped")
+	_ = syscall.Kill(pid, syscall.SIGSTOP)
+	rest(ctx)
+	_ = syscall.Kill(pid, syscall.SIGCONT)
 }

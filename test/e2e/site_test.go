@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -35,6 +36,7 @@ type site struct {
 	work        string
 	bin         string // directory of this script's own copy of the binary
 	database    string // URL for every controller; empty: the embedded one in its data directory
+	mu          sync.Mutex // held while controllers are started
 	controllers map[string]*controller
 	remembered  map[string][]string
 }
