@@ -21,6 +21,10 @@ import (
 // tries again.
 const balanceTime = 90 * time.Second
 
+// What a killed maker of a machine has left is removed when it is a minute old,
+// with the next listing.
+const draftTime = 3 * time.Minute
+
 // balance waits until cloud, database and sessions agree, at every node, and
 // checks the history that led there.
 func (c *cluster) balance() {
@@ -41,6 +45,7 @@ func (c *cluster) balance() {
 		case <-tick.C:
 		case <-slow:
 			c.t.Log("not yet:", strings.Join(wrong, "; "))
+			c.story("SELECT id FROM servers WHERE phase NOT IN ('gone', 'ready')")
 		case <-deadline:
 			over = true
 		}
@@ -55,6 +60,22 @@ func (c *cluster) balance() {
 		c.t.FailNow()
 	}
 	c.t.Logf("all agrees after %s; sessions: %s", time.Since(began).Round(10*time.Millisecond), c.load)
+}
+
+// story shows what the events tell of the objects that a query names.
+func (c *cluster) story(ids string) {
+	rows, err := c.db.Query("SELECT at, name, type, message FROM events WHERE id IN (" + ids + ") ORDER BY seq")
+	if err != nil {
+		return
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var at int64
+		var name, kind, message string
+		if rows.Scan(&at, &name, &kind, &message) == nil {
+			c.t.Log(time.UnixMicro(at).Format("15:04:05.000"), name, kind, message)
+		}
+	}
 }
 
 // row is a server as the database has it.
@@ -108,18 +129,22 @@ func (c *cluster) seats(ctx context.Context) (map[string]seat, error) {
 }
 
 // machineDirs lists the machines that exist, dead or alive, and what is left of
-// others.
-func (c *cluster) machineDirs() (names map[string]bool, rest []string) {
+// others. drafts are directories that were never made machines of, since their
+// maker was killed; they are removed when they are a minute old.
+func (c *cluster) machineDirs() (names map[string]bool, rest, drafts []string) {
 	entries, _ := os.ReadDir(c.machines)
 	names = map[string]bool{}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
+		switch {
+		case strings.HasPrefix(e.Name(), ".new-"):
+			drafts = append(drafts, e.Name())
+		case strings.HasPrefix(e.Name(), "."):
 			rest = append(rest, e.Name())
-		} else {
+		default:
 			names[e.Name()] = true
 		}
 	}
-	return names, rest
+	return names, rest, drafts
 }
 
 // machineOf is the machine that the command line of an agent names, as in
@@ -163,7 +188,7 @@ func (c *cluster) imbalance() (wrong []string, err error) {
 	if diff := cmp.Diff(c.load.held, live); diff != "" {
 		say("the sessions that clients hold (-) are not those that live (+):\n%s", diff)
 	}
-	dirs, rest := c.machineDirs()
+	dirs, rest, _ := c.machineDirs()
 	agents := map[string]int{}
 	for _, args := range c.site.agents() {
 		agents[machineOf(args)]++
@@ -401,8 +426,12 @@ func (c *cluster) leaveNothing() {
 	c.apply(c.nodes[0], strings.ReplaceAll(clusterManifest, "standby: {cores: 1, memory: 1Gi}", "standby: {}")+fmt.Sprintf(probeManifest, 0))
 	c.until("nothing is left", resumeTime, func() bool {
 		servers, err := c.rows(c.t.Context())
-		dirs, rest := c.machineDirs()
+		dirs, rest, _ := c.machineDirs()
 		return err == nil && len(servers)+len(dirs)+len(rest)+len(c.site.agents()) == 0
+	})
+	c.until("no draft of a machine is left", draftTime, func() bool {
+		_, _, drafts := c.machineDirs()
+		return len(drafts) == 0
 	})
 	c.balance()
 }

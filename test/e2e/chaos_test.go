@@ -100,7 +100,7 @@ func (m *chaos) run(d time.Duration) {
 	}
 	wg.Go(func() {
 		for ctx.Err() == nil {
-			if names, _ := m.machineDirs(); len(names) > limit {
+			if names, _, _ := m.machineDirs(); len(names) > limit {
 				m.t.Errorf("%d machines exist, max_instances is %d", len(names), limit)
 			}
 			pause(ctx, 2*pollEvery)

@@ -319,7 +319,12 @@ func (c *cluster) works(at *controller) time.Duration {
 		}
 		return c.probe == 0 || list[0].Phase == fleet.PhaseReady
 	})
-	return time.Since(began)
+	took := time.Since(began)
+	if took > resumeTime/2 {
+		c.histories()
+		c.story("SELECT id FROM (SELECT id FROM servers WHERE pool = 'probe' ORDER BY created_at DESC LIMIT 1) AS last")
+	}
+	return took
 }
 
 // under runs f while sessions come and go, and checks then that everything

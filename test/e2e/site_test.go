@@ -34,8 +34,8 @@ type siteKey struct{}
 // and an address that it keeps over restarts, and the machines that they made.
 type site struct {
 	work        string
-	bin         string // directory of this script's own copy of the binary
-	database    string // URL for every controller; empty: the embedded one in its data directory
+	bin         string     // directory of this script's own copy of the binary
+	database    string     // URL for every controller; empty: the embedded one in its data directory
 	mu          sync.Mutex // held while controllers are started
 	controllers map[string]*controller
 	remembered  map[string][]string

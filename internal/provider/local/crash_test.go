@@ -92,7 +92,7 @@ func TestControllerKilledAtAnyMoment(t *testing.T) {
 		t.Errorf("%d processes for %d machines", n, machines)
 	}
 	d.now = func() time.Time { return time.Now().Add(2 * stagingAge) }
-	d.tidy()
+	list(t, d)
 	if left, _ := filepath.Glob(filepath.Join(d.root, ".*")); len(left) > 0 {
 		t.Errorf("left by the crashes: %v", left)
 	}

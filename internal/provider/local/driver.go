@@ -140,9 +140,10 @@ func (d *driver) record(req provider.Request) record {
 }
 
 // List yields the owner's machines. A machine that was to be deleted and whose
-// process has ended is removed on the way.
+// process has ended is removed on the way, and so is what crashes have left.
 func (d *driver) List(ctx context.Context, owner provider.Owner) iter.Seq2[provider.Instance, error] {
 	return func(yield func(provider.Instance, error) bool) {
+		d.tidy()
 		entries, err := os.ReadDir(d.root)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			yield(provider.Instance{}, failure("listing machines", err))

@@ -121,6 +121,12 @@ func TestDeleteKillsWhatDoesNotEnd(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil { // it can obey nothing but SIGKILL now
 		t.Fatal(err)
 	}
+	until(t, func() string {
+		if s := statOf(pid); s.state != "T" {
+			return "the process is in state " + s.state
+		}
+		return ""
+	})
 	for range 3 {
 		if err := d.Delete(t.Context(), "hr-1"); err != nil {
 			t.Fatal(err)
@@ -178,6 +184,34 @@ func TestStrangerIsNotKilled(t *testing.T) {
 	if s := statOf(stranger.Process.Pid); s.state != "S" {
 		t.Errorf("the stranger is in state %q", s.state)
 	}
+}
+
+// A data directory that is reached by another path than before, as through a
+// link, has the same machines: they can be deleted.
+func TestDeleteByAnotherPath(t *testing.T) {
+	t.Parallel()
+	real := t.TempDir()
+	d := driverOn(t, Settings{}, testHost(real))
+	mustCreate(t, d, wish(1))
+	inState(t, d, "hr-1", provider.StateRunning)
+	pid := pidOf(t, d, "hr-1")
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(real, link); err != nil {
+		t.Fatal(err)
+	}
+	other := driverOn(t, Settings{}, testHost(link))
+	if got := pidOf(t, other, "hr-1"); got != pid {
+		t.Errorf("by the other path the process is %d, not %d", got, pid)
+	}
+	if err := other.Delete(t.Context(), "hr-1"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() string {
+		if _, err := other.Get(t.Context(), "hr-1"); provider.ClassOf(err) != provider.NotFound {
+			return "the machine is still there"
+		}
+		return ""
+	})
 }
 
 func TestCrashBeforeTheProcessStarts(t *testing.T) {

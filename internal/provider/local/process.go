@@ -3,7 +3,6 @@
 package local
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -219,5 +218,24 @@ func (m machine) owns(pid int, lock fs.FileInfo) bool {
 	if err != nil {
 		return false
 	}
-	return bytes.HasSuffix(command, []byte("\x00agent\x00--config\x00"+m.path(fileConfig)+"\x00"))
+	return m.startedWith(strings.Split(strings.TrimSuffix(string(command), "\x00"), "\x00"))
+}
+
+// startedWith says whether a command line names the settings of the machine,
+// be it by another path: a controller may reach its data directory through a
+// link at one time and not at another.
+func (m machine) startedWith(args []string) bool {
+	n := len(args)
+	if n < 3 || args[n-3] != "agent" || args[n-2] != "--config" {
+		return false
+	}
+	if args[n-1] == m.path(fileConfig) {
+		return true
+	}
+	a, err := os.Stat(args[n-1])
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(m.path(fileConfig))
+	return err == nil && os.SameFile(a, b)
 }
