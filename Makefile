@@ -19,6 +19,7 @@ MANIFEST  ?= examples/local.yaml
 # and hold no code of ours.
 SDK_FREE   = $(shell $(GO) list -f '{{.ImportPath}}' ./... 2>/dev/null | grep -v -e '/provider/all$$' -e '/test/e2e$$' -e '/docs$$')
 SEEDS     ?= 200
+DURATION  ?= 1h
 BENCH     ?= .
 
 # A test run on CI must not skip PostgreSQL without saying so.
@@ -27,7 +28,7 @@ export HEADROOM_REQUIRE_POSTGRES := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test nodes check race sim bench docs fmt clean install tools \
+.PHONY: help build run test nodes chaos check race sim bench docs fmt clean install tools \
   check-format check-vet check-lint check-arch check-generated check-modules check-vulnerabilities check-shell
 
 ##@ Start here
@@ -96,8 +97,11 @@ race: ## Tests under the race detector, without the cloud SDKs and the end-to-en
 sim: ## Simulate whole installations with crashes and faults on virtual time, SEEDS histories.
 	SEEDS=$(SEEDS) $(GO) test ./test/sim -count=1 -timeout 60m
 
-nodes: ## Three controllers on one PostgreSQL, killed, stopped and cut off in turn (two minutes; not part of `make test` yet).
-	HEADROOM_E2E_NODES=1 $(GO) test ./test/e2e -run '^TestNodes$$' -count=1 -v
+nodes: ## Three controllers on one PostgreSQL, killed, stopped and cut off in turn; prints how long work rested. Part of `make test`.
+	$(GO) test ./test/e2e -run '^TestNodes$$' -count=1 -v
+
+chaos: ## Disturb real controllers, databases and machines at random for DURATION, then compare cloud, database and sessions.
+	HEADROOM_CHAOS=$(DURATION) $(GO) test ./test/e2e -run '^TestChaos$$' -count=1 -v -timeout 24h
 
 bench: ## Run the benchmarks that match BENCH.
 	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem ./...

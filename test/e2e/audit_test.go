@@ -371,14 +371,12 @@ func (h *history) move(e event) error {
 	if e.data.From != before {
 		return fmt.Errorf("server %s went from %q to %q and was %q", e.id, e.data.From, e.data.Phase, before)
 	}
-	switch fleet.Phase(e.data.Phase) {
-	case fleet.PhaseDeleting, fleet.PhaseGone:
-		if len(h.seats[e.id]) > 0 {
-			return fmt.Errorf("server %s is %s under its sessions %v", e.id, e.data.Phase, h.seats[e.id])
-		}
-		if e.data.Phase == string(fleet.PhaseGone) {
-			h.machines--
-		}
+	phase := fleet.Phase(e.data.Phase)
+	if (phase == fleet.PhaseDeleting || phase == fleet.PhaseGone) && len(h.seats[e.id]) > 0 {
+		return fmt.Errorf("server %s is %s under its sessions %v", e.id, phase, h.seats[e.id])
+	}
+	if phase == fleet.PhaseGone {
+		h.machines--
 	}
 	return nil
 }

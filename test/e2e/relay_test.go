@@ -63,8 +63,8 @@ func (r *relay) serve(ctx context.Context, from net.Conn) {
 	if down {
 		return
 	}
-	dialing, cancel := context.WithTimeout(ctx, 5*time.Second)
-	to, target, err := r.dial(dialing)
+	call, cancel := context.WithTimeout(ctx, 5*time.Second)
+	to, target, err := r.dial(call)
 	cancel()
 	if err != nil {
 		return
