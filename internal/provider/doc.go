@@ -20,6 +20,13 @@
 //	  failed --> deleting : Delete accepted
 //	  deleting --> [*] : Get says NotFound
 //
+// # Startup scripts
+//
+// [Kind].Channel says how a script reaches the machines. Mostly it is part of
+// the create call: Request.Bootstrap.UserData holds it, packed for the channel.
+// Where the hypervisor runs programs in the guest, the driver is a
+// [ScriptRunner], and the control loop takes the script step by step through it.
+//
 // # Errors
 //
 // Each error of a driver has a [Class], and each class has one consequence:
