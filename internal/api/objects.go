@@ -30,7 +30,8 @@ type (
 	// DNSProvider is a DNS provider config.
 	DNSProvider struct {
 		fleet.Object[fleet.DNSProviderSpec]
-		SecretsSet []string `json:"secrets_set,omitempty" doc:"Secrets that are stored; they are never shown."`
+		Status     service.DNSProviderStatus `json:"status"`
+		SecretsSet []string                  `json:"secrets_set,omitempty" doc:"Secrets that are stored; they are never shown."`
 	}
 	// AutoscaleConfig is an autoscale config.
 	AutoscaleConfig struct {

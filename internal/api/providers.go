@@ -2,12 +2,15 @@ package api
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"reflect"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/service"
+	"github.com/headroom-dev/headroom/internal/settings"
 	"github.com/headroom-dev/headroom/internal/startup"
 )
 
@@ -35,6 +38,35 @@ func (a *api) providers() {
 		func(ctx context.Context, d service.Draft, _ string) (service.ScriptPreview, error) {
 			return a.Service.RenderScript(ctx, who(ctx), d)
 		})
+	register(a, route{
+		id: "check_dns_provider", method: http.MethodPost, path: "/api/v1/dns-providers/{name}/check", tag: "Configuration",
+		summary: "Check credentials, permissions and the zone of a DNS provider config", description: "Writes nothing.", auth: tokenScheme,
+	}, func(ctx context.Context, in *struct {
+		Name string `path:"name"`
+	},
+	) (*out[provider.Report], error) {
+		ctx, cancel := context.WithTimeout(ctx, cloudTime)
+		defer cancel()
+		r, err := a.Service.CheckDNS(ctx, who(ctx), in.Name)
+		return &out[provider.Report]{r}, err
+	})
+	register(a, route{
+		id: "list_dns_kinds", method: http.MethodGet, path: "/api/v1/dns-kinds", tag: "Configuration", summary: "List the kinds of DNS services that this build knows", auth: tokenScheme,
+	}, func(ctx context.Context, _ *struct{}) (*out[[]ProviderKind], error) {
+		kinds, err := a.Service.DNSKinds(ctx, who(ctx))
+		if err != nil {
+			return nil, err
+		}
+		list := []ProviderKind{}
+		for _, k := range kinds {
+			schema, err := json.Marshal(settings.Schema(k.NewSettings()))
+			if err != nil {
+				return nil, fmt.Errorf("encoding the schema of %s: %w", k.Name, err)
+			}
+			list = append(list, ProviderKind{Name: k.Name, Title: k.Title, About: k.About, Schema: schema, Defaults: ProviderDefaults{RateLimit: k.RateLimit}})
+		}
+		return &out[[]ProviderKind]{list}, nil
+	})
 	register(a, route{
 		id: "list_script_variables", method: http.MethodGet, path: "/api/v1/script-variables", tag: "Configuration", summary: "List the variables of startup scripts", auth: tokenScheme,
 	}, func(context.Context, *struct{}) (*out[Items[startup.Variable]], error) {

@@ -26,6 +26,7 @@ import (
 	"github.com/headroom-dev/headroom/internal/api"
 	"github.com/headroom-dev/headroom/internal/auth"
 	"github.com/headroom-dev/headroom/internal/control"
+	dnsall "github.com/headroom-dev/headroom/internal/dns/all"
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/gauges"
 	"github.com/headroom-dev/headroom/internal/plan"
@@ -134,12 +135,12 @@ func (a *App) compose(ctx context.Context) error {
 		return err
 	}
 	open := &opener{
-		kinds: kinds, keeper: a.keeper, owner: a.store.Installation(), host: newHost(a.cfg, a.clock),
+		kinds: kinds, dns: dnsall.Kinds(), keeper: a.keeper, owner: a.store.Installation(), host: newHost(a.cfg, a.clock),
 		clock: a.clock, metrics: provider.NewMetrics(registry),
 	}
 	agents := newAgentFiles(a.cfg)
 	a.control = control.New(control.Deps{
-		Store: a.store, Clock: a.clock, Log: a.log, Open: open.open, Shape: open.shape,
+		Store: a.store, Clock: a.clock, Log: a.log, Open: open.open, OpenDNS: open.openDNS, Shape: open.shape,
 		Bootstrap: func(ctx context.Context, s *fleet.Server) (provider.Bootstrap, error) {
 			return a.service.Bootstrap(ctx, s)
 		},
@@ -150,7 +151,7 @@ func (a *App) compose(ctx context.Context) error {
 	})
 	a.service, err = service.New(service.Deps{
 		Store: a.store, Clock: a.clock, Kinds: kinds, Keeper: a.keeper, Deriver: deriver, Log: a.log,
-		Shape: open.shape, Plan: a.planner(open.shape), Open: open.open, URL: a.url, AgentSum: agents.sum,
+		Shape: open.shape, Plan: a.planner(open.shape), Open: open.open, DNS: open.dns, OpenDNS: open.openDNS, URL: a.url, AgentSum: agents.sum,
 	})
 	if err != nil {
 		return err

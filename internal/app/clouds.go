@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 
 	"k8s.io/utils/clock"
 
+	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/sim"
@@ -20,6 +22,7 @@ import (
 // opener makes clients of clouds from stored provider configs.
 type opener struct {
 	kinds   []provider.Kind
+	dns     []dns.Kind
 	keeper  *secret.Keeper
 	owner   string // installation
 	host    provider.Host
@@ -36,6 +39,55 @@ func (o *opener) kind(name string) (provider.Kind, error) {
 	return provider.Kind{}, fleet.Errorf(fleet.CodeInvalid, "provider kind %q is not built into this version", name)
 }
 
+// decode reads the settings of a stored config, secrets included, and lists the
+// secrets.
+func (o *opener) decode(ctx context.Context, obj *store.Object, given map[string]any, decoded any) (redact []string, err error) {
+	secrets, err := o.keeper.Open(ctx, obj.Secrets)
+	if err != nil {
+		return nil, fmt.Errorf("reading the secrets of %s %s: %w", obj.Kind, obj.Name, err)
+	}
+	// Secrets are stored by their path in the spec: "settings.token".
+	public := map[string]any{}
+	if given != nil {
+		public["settings"] = given
+	}
+	merged, _ := settings.MergeSecrets(public, secrets)["settings"].(map[string]any)
+	if wrong := settings.DecodeMap(merged, decoded, settings.Options{Path: "spec.settings"}); len(wrong) > 0 {
+		return nil, fleet.Invalid(fmt.Sprintf("settings of %s %s", obj.Kind, obj.Name), wrong)
+	}
+	settings.ApplyDefaults(decoded)
+	for _, v := range secrets {
+		redact = append(redact, v)
+	}
+	return redact, nil
+}
+
+// openDNS makes a client for a DNS provider config.
+func (o *opener) openDNS(ctx context.Context, obj *store.Object) (*dns.Client, error) {
+	spec, err := store.Spec[fleet.DNSProviderSpec](obj)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(o.dns, func(k dns.Kind) bool { return k.Name == spec.Provider })
+	if i < 0 {
+		return nil, fleet.Errorf(fleet.CodeInvalid, "DNS provider kind %q is not built into this version", spec.Provider)
+	}
+	decoded := o.dns[i].NewSettings()
+	redact, err := o.decode(ctx, obj, spec.Settings, decoded)
+	if err != nil {
+		return nil, err
+	}
+	zoned, ok := decoded.(dns.Zoned)
+	if !ok {
+		return nil, fmt.Errorf("the settings of DNS provider kind %s name no zone", spec.Provider)
+	}
+	service, err := o.dns[i].Open(ctx, decoded)
+	if err != nil {
+		return nil, err
+	}
+	return dns.NewClient(o.dns[i], service, zoned.ZoneName(), redact, o.clock), nil
+}
+
 // open makes a client for a provider config as of one revision.
 func (o *opener) open(ctx context.Context, obj *store.Object) (*provider.Client, error) {
 	spec, err := store.Spec[fleet.VMProviderSpec](obj)
@@ -46,28 +98,14 @@ func (o *opener) open(ctx context.Context, obj *store.Object) (*provider.Client,
 	if err != nil {
 		return nil, err
 	}
-	secrets, err := o.keeper.Open(ctx, obj.Secrets)
-	if err != nil {
-		return nil, fmt.Errorf("reading the secrets of provider %s: %w", obj.Name, err)
-	}
-	// Secrets are stored by their path in the spec: "settings.token".
-	public := map[string]any{}
-	if spec.Settings != nil {
-		public["settings"] = spec.Settings
-	}
-	merged, _ := settings.MergeSecrets(public, secrets)["settings"].(map[string]any)
 	decoded := kind.NewSettings()
-	if wrong := settings.DecodeMap(merged, decoded, settings.Options{Path: "spec.settings"}); len(wrong) > 0 {
-		return nil, fleet.Invalid("settings of provider "+obj.Name, wrong)
-	}
-	settings.ApplyDefaults(decoded)
-	driver, err := kind.Open(ctx, decoded, o.host)
+	redact, err := o.decode(ctx, obj, spec.Settings, decoded)
 	if err != nil {
 		return nil, err
 	}
-	redact := make([]string, 0, len(secrets))
-	for _, v := range secrets {
-		redact = append(redact, v)
+	driver, err := kind.Open(ctx, decoded, o.host)
+	if err != nil {
+		return nil, err
 	}
 	return provider.NewClient(provider.ClientOptions{
 		Kind: kind, Driver: driver, Clock: o.clock, Metrics: o.metrics, Secrets: redact,

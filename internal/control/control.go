@@ -18,6 +18,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/snapshot"
@@ -44,6 +45,9 @@ type Deps struct {
 	// Script is the startup script of a machine that is run through the guest when
 	// the machine is up; nil, or no text: there is none.
 	Script func(ctx context.Context, s *fleet.Server) (text []byte, secrets []string, err error)
+	// OpenDNS makes a client for a DNS provider config; nil: there are none.
+	OpenDNS func(ctx context.Context, o *store.Object) (*dns.Client, error)
+
 	// Dial tries a TCP port of a machine; nil uses the network.
 	Dial func(ctx context.Context, address string) error
 	// Fence is called first in every write of the controller, with the context
@@ -73,6 +77,7 @@ var DefaultRetention = Retention{Events: 30 * 24 * time.Hour, Servers: 14 * 24 *
 type Controller struct {
 	Deps
 	clouds  *clouds
+	zones   zones
 	hearing hearing
 
 	mu       sync.Mutex
@@ -95,7 +100,7 @@ func New(d Deps) *Controller {
 	}
 	return &Controller{
 		Deps: d, clouds: newClouds(d), decided: map[string]decided{},
-		listSoon: func(string) {}, listFailures: map[string]int{},
+		zones: zones{clients: map[string]openZone{}}, listSoon: func(string) {}, listFailures: map[string]int{},
 	}
 }
 

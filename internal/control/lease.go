@@ -13,6 +13,7 @@ import (
 const (
 	keyPool     = "pool/"
 	keyProvider = "provider/"
+	keyDNS      = "dns/"
 	keyFixed    = "fixed"  // servers that were registered by hand
 	keySystem   = "system" // ends of sessions, retention
 )

@@ -23,13 +23,14 @@ const (
 	poolWorkers  = 4
 	// Opening a provider can take long and must not hold up the others.
 	resolveWorkers = 4
+	dnsWorkers     = 2
 )
 
 // Run does the work until ctx ends, and returns when all of it has stopped. On
 // a database that other controllers share it works on what this node owns.
 func (c *Controller) Run(ctx context.Context) error {
 	l := &loops{
-		c: c, pools: newQueue(c, "pools"), sessions: newQueue(c, "sessions"), unresolved: newQueue(c, "unresolved"),
+		c: c, pools: newQueue(c, "pools"), sessions: newQueue(c, "sessions"), dns: newQueue(c, "dns"), unresolved: newQueue(c, "unresolved"),
 		runners: map[string]*runner{}, providerOf: map[string]string{}, restUntil: map[string]time.Time{},
 	}
 	l.own = newOwnership(ctx, c, l.gained, l.lost)
@@ -47,6 +48,9 @@ func (c *Controller) Run(ctx context.Context) error {
 		l.wg.Go(func() { work(ctx, c, l.pools, "pool", l.stepPool) })
 	}
 	l.wg.Go(func() { work(ctx, c, l.sessions, "sessions", l.stepSessions) })
+	for range dnsWorkers {
+		l.wg.Go(func() { work(ctx, c, l.dns, "dns", l.stepDNS) })
+	}
 	for range resolveWorkers {
 		l.wg.Go(func() { work(ctx, c, l.unresolved, "resolve", l.resolve) })
 	}
@@ -112,12 +116,14 @@ type loops struct {
 	wg         sync.WaitGroup
 	pools      queue
 	sessions   queue
+	dns        queue
 	unresolved queue // servers whose provider is not known yet, and orders
 
 	mu         sync.Mutex
 	runners    map[string]*runner // by provider, of those that are owned; "" is for fixed servers
 	providerOf map[string]string  // server id → provider
 	restUntil  map[string]time.Time
+	dnsNames   []string // of the DNS providers
 	stopped    bool
 }
 
@@ -125,7 +131,7 @@ func (l *loops) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stopped = true
-	for _, q := range []queue{l.pools, l.sessions, l.unresolved} {
+	for _, q := range []queue{l.pools, l.sessions, l.dns, l.unresolved} {
 		q.ShutDown()
 	}
 	for _, r := range l.runners {
@@ -191,6 +197,12 @@ const (
 	keyRetain = "retain"
 )
 
+// keySweep marks the names of DNS providers that are to be swept.
+const keySweep = "sweep:"
+
+// dnsDelay gathers machines that change together.
+const dnsDelay = 200 * time.Millisecond
+
 func (l *loops) stepSessions(_ context.Context, key string) (time.Duration, error) {
 	return l.owned(keySystem, func(ctx context.Context) (time.Duration, error) {
 		if key == keyRetain {
@@ -199,6 +211,27 @@ func (l *loops) stepSessions(_ context.Context, key string) (time.Duration, erro
 		next, err := l.c.ExpireSessions(ctx)
 		return until(l.c.now(), next), err
 	})
+}
+
+// stepDNS brings names up to date, or sweeps them.
+func (l *loops) stepDNS(_ context.Context, name string) (time.Duration, error) {
+	name, sweeps := strings.CutPrefix(name, keySweep)
+	return l.owned(keyDNS+name, func(ctx context.Context) (time.Duration, error) {
+		if sweeps {
+			return dnsSweepEvery, l.c.SweepDNS(ctx, name)
+		}
+		return l.c.ReconcileDNS(ctx, name)
+	})
+}
+
+// wakeDNS looks at the names again soon after machines have changed. Which
+// provider a machine belongs to is not worth knowing: there are few.
+func (l *loops) wakeDNS() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, name := range l.dnsNames {
+		l.dns.AddAfter(name, dnsDelay)
+	}
 }
 
 // until turns a moment into a delay; the zero moment is never.
@@ -293,9 +326,9 @@ func (l *loops) resync(ctx context.Context) {
 // of the pools and of the system's work.
 func (l *loops) enqueueAll(ctx context.Context) error {
 	l.c.hearingSince()
-	var names [2][]string // pools, providers
+	var names [3][]string // pools, providers, DNS providers
 	err := l.c.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		for i, kind := range []fleet.Kind{fleet.KindPool, fleet.KindVMProvider} {
+		for i, kind := range []fleet.Kind{fleet.KindPool, fleet.KindVMProvider, fleet.KindDNSProvider} {
 			objects, err := tx.Objects(kind)
 			if err != nil {
 				return fmt.Errorf("reading configured objects: %w", err)
@@ -313,12 +346,18 @@ func (l *loops) enqueueAll(ctx context.Context) error {
 		return err
 	}
 	keys := []string{keySystem, keyFixed}
-	for i, prefix := range []string{keyPool, keyProvider} {
+	for i, prefix := range []string{keyPool, keyProvider, keyDNS} {
 		for _, name := range names[i] {
 			keys = append(keys, prefix+name)
 		}
 	}
 	l.own.want(keys)
+	l.mu.Lock()
+	l.dnsNames = names[2]
+	l.mu.Unlock()
+	for _, name := range names[2] {
+		l.dns.Add(name)
+	}
 	for _, pool := range names[0] {
 		l.pools.Add(pool)
 	}
@@ -341,6 +380,9 @@ func (l *loops) wake(events []fleet.Event) {
 		}
 		if w.Server != "" {
 			l.stepServer(w.Server)
+		}
+		if e.Kind == fleet.EventKindServer {
+			l.wakeDNS()
 		}
 		if w.Sessions {
 			l.sessions.Add(keyExpire)

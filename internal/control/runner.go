@@ -36,6 +36,10 @@ func (l *loops) gained(key string) {
 	switch {
 	case isPool:
 		l.pools.Add(pool)
+	case strings.HasPrefix(key, keyDNS):
+		name := strings.TrimPrefix(key, keyDNS)
+		l.dns.Add(name)
+		l.dns.AddAfter(keySweep+name, dnsSweepEvery/2)
 	case key == keySystem:
 		l.sessions.Add(keyExpire)
 		l.sessions.AddAfter(keyRetain, time.Minute)

@@ -42,6 +42,9 @@ const (
 	EventOrphanRemoved    EventType = "orphan.removed"
 	EventSweepStopped     EventType = "sweep.stopped"
 	EventPoolDecision     EventType = "pool.decision"
+	EventDNSRegistered    EventType = "dns.registered"
+	EventDNSRemoved       EventType = "dns.removed"
+	EventDNSError         EventType = "dns.error"
 	EventTokenCreated     EventType = "token.created"
 	EventTokenRevoked     EventType = "token.revoked"
 )

@@ -106,6 +106,11 @@ type AutoscaleConfigSpec struct {
 	RequireCheckin *bool `json:"require_checkin,omitempty" default:"true" doc:"A machine is ready when its agent or script has checked in. false: when the cloud says that it runs and the connection port, if any, answers."`
 	ConnectionPort int64 `json:"connection_port,omitempty" minimum:"0" maximum:"65535" doc:"TCP port that must answer before a machine without check-in is ready. 0: none."`
 
+	RegisterDNS bool     `json:"register_dns,omitempty" doc:"Give each machine a DNS name, its own name below base_domain, and remove it with the machine."`
+	DNSProvider string   `json:"dns_provider,omitempty" doc:"The DNS provider that keeps the names." example:"corp-dns"`
+	BaseDomain  string   `json:"base_domain,omitempty" maxLength:"237" pattern:"^([a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?\\.)+[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" patternDescription:"a domain name in lower case, without a dot at its end" doc:"The domain below which machines are named: the provider's zone or a part of it." example:"desktops.example.com"`
+	DNSTTL      Duration `json:"dns_ttl,omitempty" default:"1m" doc:"How long resolvers may keep the addresses."`
+
 	ConnectionUsername string `json:"connection_username,omitempty" maxLength:"255" doc:"server pools: account by which sessions connect; startup scripts get it as {connection_username}."`
 	ConnectionPassword string `json:"connection_password,omitempty" maxLength:"1024" secret:"true" doc:"Its password; startup scripts get it as {connection_password}."`
 	TLSCertificate     string `json:"tls_certificate,omitempty" maxLength:"65536" multiline:"true" doc:"Certificate chain in PEM form that machines serve with; startup scripts get it as {nginx_cert_in}."`
@@ -119,6 +124,15 @@ type AutoscaleConfigSpec struct {
 	RotatePrewarm  Duration `json:"rotate_prewarm,omitempty" default:"15m" doc:"How long before rotation the replacement is started."`
 	ReplaceOnDrift bool     `json:"replace_on_drift,omitempty" doc:"Replace machines that were made with older provider settings. Off: only show them."`
 	MaxUnavailable int64    `json:"max_unavailable,omitempty" minimum:"0" maximum:"100000" default:"1" doc:"Machines that rotation and drift may replace at once."`
+}
+
+// FQDN is the DNS name of a server of the config, empty when none is
+// registered.
+func (c AutoscaleConfigSpec) FQDN(server string) string {
+	if !c.RegisterDNS || c.BaseDomain == "" {
+		return ""
+	}
+	return server + "." + c.BaseDomain
 }
 
 // ScheduleSpec gives an autoscale config other numbers inside of time windows.

@@ -29,6 +29,7 @@ func References(doc Document) []Ref {
 		for i, name := range s.VMProviders {
 			add(fleet.KindVMProvider, name, fmt.Sprintf("spec.vm_providers[%d]", i))
 		}
+		add(fleet.KindDNSProvider, s.DNSProvider, "spec.dns_provider")
 	case *fleet.ScheduleSpec:
 		add(fleet.KindAutoscaleConfig, s.AutoscaleConfig, "spec.autoscale_config")
 	case *fleet.StagingSpec:

@@ -169,6 +169,14 @@ func checkAutoscale(s fleet.AutoscaleConfigSpec) []finding {
 	ceiling("memory", int64(t.Memory), int64(b.Memory), t.Memory.String(), b.Memory)
 	ceiling("gpus", t.GPUs, b.GPUs, t.GPUs, b.GPUs)
 
+	for _, f := range []struct{ path, value string }{{"spec.dns_provider", s.DNSProvider}, {"spec.base_domain", s.BaseDomain}} {
+		if s.RegisterDNS && f.value == "" {
+			all = append(all, problem(f.path, nil, "is required when register_dns is true", "spec.register_dns"))
+		}
+	}
+	if s.DNSTTL != 0 && (s.DNSTTL.D() < time.Second || s.DNSTTL.D() > 24*time.Hour) {
+		all = append(all, problem("spec.dns_ttl", s.DNSTTL.String(), "is not between 1s and 24h"))
+	}
 	atLeast := func(path string, d fleet.Duration, least time.Duration, why string) {
 		if d != 0 && d.D() < least {
 			all = append(all, problem(path, d.String(), fmt.Sprintf("%s is shorter than %s: %s", d, fleet.Duration(least), why)))

@@ -309,3 +309,37 @@ func (s *Service) sampleOrigin(obj *store.Object) (origin, error) {
 	}
 	return o, nil
 }
+
+// CheckDNS looks at the credentials and the zone of a stored DNS provider. It
+// writes nothing.
+func (s *Service) CheckDNS(ctx context.Context, p auth.Principal, name string) (provider.Report, error) {
+	if err := p.Need(auth.Operate); err != nil {
+		return provider.Report{}, err
+	}
+	var o *store.Object
+	err := s.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		if o, err = tx.Object(fleet.KindDNSProvider, name); err != nil {
+			err = notFound(err, "DNS provider", name)
+		}
+		return err
+	})
+	if err != nil {
+		return provider.Report{}, err
+	}
+	if s.OpenDNS == nil {
+		return provider.Report{}, fleet.Errorf(fleet.CodeUnavailable, "this controller reaches no DNS service")
+	}
+	client, err := s.OpenDNS(ctx, o)
+	if err != nil {
+		return provider.Report{}, err
+	}
+	report, err := client.Check(ctx)
+	var known *provider.Error
+	if errors.As(err, &known) {
+		return provider.Report{}, &fleet.Error{Code: fleet.CodeUnavailable, Message: fmt.Sprintf("DNSProvider %s cannot be checked: %v", name, known), Cause: err}
+	}
+	if report.Findings == nil {
+		report.Findings = []provider.Finding{}
+	}
+	return report, err
+}

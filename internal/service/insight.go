@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/auth"
+	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/plan"
 	"github.com/headroom-dev/headroom/internal/provider"
@@ -79,6 +80,14 @@ func (s *Service) ProviderKinds(_ context.Context, p auth.Principal) ([]provider
 		return nil, err
 	}
 	return slices.Clone(s.Kinds), nil
+}
+
+// DNSKinds lists the kinds of DNS services that this build knows.
+func (s *Service) DNSKinds(_ context.Context, p auth.Principal) ([]dns.Kind, error) {
+	if err := p.Need(auth.Read); err != nil {
+		return nil, err
+	}
+	return slices.Clone(s.DNS), nil
 }
 
 // ExplainPool says what a pool has, needs and does, and what hinders it.

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/headroom-dev/headroom/internal/auth"
+	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/manifest"
 	"github.com/headroom-dev/headroom/internal/secret"
@@ -248,6 +249,13 @@ func (s *Service) kindSettings() manifest.KindSettings {
 	return manifest.KindSettings{VM: func(name string) (func() any, []string, bool) {
 		k, ok := s.kind(name)
 		return k.NewSettings, known, ok
+	}, DNS: func(name string) (func() any, []string, bool) {
+		var names []string
+		i := slices.IndexFunc(s.DNS, func(k dns.Kind) bool { names = append(names, k.Name); return k.Name == name })
+		if i < 0 {
+			return nil, names, false
+		}
+		return s.DNS[i].NewSettings, names, true
 	}, Channel: func(name string, full any) startup.Channel {
 		k, _ := s.kind(name)
 		return k.ScriptChannel(full)

@@ -238,7 +238,8 @@ func (s *Service) values(o origin, server *fleet.Server) (values map[string]stri
 	registration := s.Deriver.Registration(server.ID)
 	values = map[string]string{
 		"server_id": server.ID, "server_hostname": server.Name, "provider_name": o.kind.Name,
-		"controller_url": o.url, "upstream_auth_address": address,
+		"server_external_fqdn": o.config.FQDN(server.Name),
+		"controller_url":       o.url, "upstream_auth_address": address,
 		"registration_token": registration, "manager_token": registration, "checkin_jwt": s.Deriver.Checkin(server.ID),
 		"nginx_cert_in": o.config.TLSCertificate, "nginx_key_in": o.config.TLSKey,
 		"connection_username": o.config.ConnectionUsername, "connection_password": o.config.ConnectionPassword,

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/plan"
 	"github.com/headroom-dev/headroom/internal/provider"
@@ -28,12 +29,13 @@ const (
 	MaxLimit            = 1000
 )
 
-// Deps are what the service works with. All but Plan, Open, URL, AgentSum and Shape are
+// Deps are what the service works with. All but DNS, Plan, Open, OpenDNS, URL, AgentSum and Shape are
 // needed.
 type Deps struct {
 	Store   *store.Store
 	Clock   clock.WithTicker
 	Kinds   []provider.Kind
+	DNS     []dns.Kind // kinds of DNS services
 	Keeper  *secret.Keeper
 	Deriver *secret.Deriver
 	Log     *slog.Logger
@@ -41,6 +43,8 @@ type Deps struct {
 	// Plan says what would be done now for one pool, or for every pool when
 	// the name is empty, without doing it.
 	Plan func(ctx context.Context, pool string) ([]plan.Decision, error)
+	// OpenDNS makes a client for a stored DNS provider config.
+	OpenDNS func(ctx context.Context, o *store.Object) (*dns.Client, error)
 	// Open makes a client for a VM provider config, stored or not.
 	Open func(ctx context.Context, o *store.Object) (*provider.Client, error)
 

@@ -35,6 +35,14 @@ type VMProviderStatus struct {
 	SweepError       string                `json:"sweep_error,omitempty"`
 }
 
+// DNSProviderStatus is how a DNS provider config does.
+type DNSProviderStatus struct {
+	Records          int64    `json:"records" doc:"Names of machines that are registered, or are being removed."`
+	Failing          int64    `json:"failing,omitempty" doc:"Those of them whose last call failed; it is repeated."`
+	Error            string   `json:"error,omitempty" doc:"What the last of those calls answered."`
+	AutoscaleConfigs []string `json:"autoscale_configs" doc:"Who uses it."`
+}
+
 // AutoscaleConfigStatus is what an autoscale config has and last decided.
 type AutoscaleConfigStatus struct {
 	Servers      map[fleet.Phase]int64 `json:"servers" doc:"Servers by phase."`
@@ -51,6 +59,8 @@ func statusOf(tx *store.Tx, o *store.Object) (any, error) {
 		return poolStatus(tx, o.Name)
 	case fleet.KindVMProvider:
 		return providerStatus(tx, o.Name)
+	case fleet.KindDNSProvider:
+		return dnsStatus(tx, o.Name)
 	case fleet.KindAutoscaleConfig:
 		return configStatus(tx, o.Name)
 	default:
@@ -132,4 +142,37 @@ func total(phases map[fleet.Phase]int64) int64 {
 		}
 	}
 	return n
+}
+
+func dnsStatus(tx *store.Tx, name string) (*DNSProviderStatus, error) {
+	st := &DNSProviderStatus{AutoscaleConfigs: []string{}}
+	var err error
+	if st.Records, st.Failing, err = tx.CountDNSRecords(name); err != nil {
+		return nil, err
+	}
+	if st.Failing > 0 {
+		list, err := tx.DNSRecords(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range list {
+			if d.Error != "" {
+				st.Error = d.Error
+			}
+		}
+	}
+	configs, err := tx.Objects(fleet.KindAutoscaleConfig)
+	if err != nil {
+		return nil, fmt.Errorf("reading autoscale configs: %w", err)
+	}
+	for _, o := range configs {
+		spec, err := store.Spec[fleet.AutoscaleConfigSpec](o)
+		if err != nil {
+			return nil, err
+		}
+		if spec.DNSProvider == name {
+			st.AutoscaleConfigs = append(st.AutoscaleConfigs, o.Name)
+		}
+	}
+	return st, nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/manifest"
 	"github.com/headroom-dev/headroom/internal/settings"
@@ -117,6 +118,12 @@ func (w *world) checkDocument(doc manifest.Document) []fleet.FieldError {
 		if pool, ok := w.specs[ref{fleet.KindPool, spec.Pool}].(*fleet.PoolSpec); ok {
 			checkPolicy(*spec, spec.Pool, pool.Type, bad)
 		}
+		if service, ok := w.specs[ref{fleet.KindDNSProvider, spec.DNSProvider}].(*fleet.DNSProviderSpec); ok && spec.BaseDomain != "" {
+			zone, _ := service.Settings["zone"].(string)
+			if _, inside := dns.Relative(spec.BaseDomain, zone); zone != "" && !inside {
+				bad("spec.base_domain", spec.BaseDomain, "is not in the zone %s of DNS provider %s: write %s or a name below it", zone, spec.DNSProvider, zone)
+			}
+		}
 	case *fleet.ScheduleSpec:
 		config, ok := w.specs[ref{fleet.KindAutoscaleConfig, spec.AutoscaleConfig}].(*fleet.AutoscaleConfigSpec)
 		if !ok {
@@ -216,6 +223,15 @@ func (w *world) checkDelete(tx *store.Tx, r ref) (problem string, onlyMachines b
 	}
 	if n > 0 {
 		return verb(n, "machine", "depend", " on it: drain or delete them first, or delete with drain and repeat until they are gone"), true, nil
+	}
+	if r.kind == fleet.KindDNSProvider {
+		n, _, err := tx.CountDNSRecords(r.name)
+		if err != nil {
+			return "", false, err
+		}
+		if n > 0 {
+			return fmt.Sprintf("%s of machines are registered with it and are being removed: delete it again when none is left", count(n, "name")), false, nil
+		}
 	}
 	if r.kind == fleet.KindPool {
 		counts, err := tx.CountSessions(store.SessionFilter{Pool: r.name})

@@ -17,9 +17,9 @@ var layers = [][]string{
 	{"plan", "settings", "secret"},
 	{"startup"},
 	{"provider"},
-	{"kubevm"}, // what the two kinds of machines on Kubernetes share
+	{"kubevm", "dns"}, // kubevm: what the two kinds of machines on Kubernetes share
 	{"store", "client", "auth", "manifest", driver},
-	{"provider/all", "provider/providertest", "store/pgtest", "snapshot", "claim", "agent", "dns"},
+	{"provider/all", "provider/providertest", "store/pgtest", "snapshot", "claim", "agent", "dns/all"},
 	{"control", "service", "gauges", "store/storetest"},
 	{"simulate"},
 	{"api", "cli", "webui"},
@@ -53,6 +53,7 @@ var confined = map[string][]string{
 	module + "/internal/store/storetest":   {},
 	module + "/internal/store/pgtest":      {"store/storetest"},
 	module + "/internal/provider/all":      {"app", "cmd"},
+	module + "/internal/dns/all":           {"app"},
 	"github.com/spf13/cobra":               {"cli", "cmd", "docs"},
 	"k8s.io/client-go/":                    {"control", "kubevm", driver}, // a work queue here, the Kubernetes API there
 	"github.com/prometheus/client_golang/": {"provider", "control", "gauges", "api", "app", "store"},

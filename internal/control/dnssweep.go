@@ -1,0 +1,130 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/dns"
+	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/store"
+)
+
+// SweepDNS removes names that bear our mark and that no server explains, under
+// the rules of every sweep: seen in two complete listings, old enough, looked up
+// once more in the database, and a large share of unknown ones stops it.
+func (c *Controller) SweepDNS(ctx context.Context, name string) error {
+	n, err := c.dnsNames(ctx, name)
+	if err != nil || n == nil {
+		return err
+	}
+	client, err := c.zone(ctx, n.object)
+	if err != nil {
+		return nil //nolint:nilerr // ReconcileDNS tells of it where anybody needs the service
+	}
+	at := c.now()
+	records, err := client.Records(ctx)
+	if err != nil {
+		c.Log.WarnContext(ctx, "a sweep of DNS names could not do its work, the next one tries again", "dns_provider", name, "error", err)
+		return nil
+	}
+	marked := map[string]dns.Mark{} // by relative name
+	for _, r := range records {
+		if relative, m, ok := dns.ParseMark(r); ok && m.Installation == c.Store.Installation() {
+			marked[relative] = m
+		}
+	}
+	due, unknown, err := c.sightNames(ctx, name, marked, at)
+	if err != nil {
+		return err
+	}
+	if limit := max(1, int(float64(len(marked))*maxSweepShare)); unknown > limit {
+		c.Log.ErrorContext(ctx, "a sweep of DNS names removes nothing: too many are not in the database, which may be the one that is wrong",
+			"dns_provider", name, "unknown", unknown, "names", len(marked))
+		return nil
+	}
+	for _, row := range due {
+		row.Zone = client.Zone
+		if err := c.removeNames(ctx, client, n, []store.DNSRecord{row}); err != nil {
+			c.Log.WarnContext(ctx, "a DNS name could not be removed, the next sweep tries again", "dns_provider", name, "name", row.Name, "error", err)
+			continue
+		}
+		err := c.write(ctx, func(tx *store.Tx) error {
+			tx.Emit(fleet.Event{
+				At: c.now(), Type: fleet.EventOrphanRemoved, Kind: string(fleet.KindDNSProvider), Name: name, Actor: Actor,
+				Message: fmt.Sprintf("the name %s.%s was removed: no server explains it", row.Name, client.Zone),
+			})
+			return tx.DeleteSighting(dnsSightings(name), sightingName, row.Name)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dnsSightings keeps the sightings of DNS providers apart from those of VM
+// providers of the same name; no object has a slash in its name.
+func dnsSightings(name string) string { return "dns/" + name }
+
+// sightNames counts names without a server and says which may go. unknown is
+// how many of those the database has never heard of.
+func (c *Controller) sightNames(ctx context.Context, name string, marked map[string]dns.Mark, at time.Time) (due []store.DNSRecord, unknown int, err error) {
+	err = c.write(ctx, func(tx *store.Tx) error {
+		due, unknown = nil, 0
+		known := map[string]store.Sighting{}
+		list, err := tx.Sightings(dnsSightings(name))
+		if err != nil {
+			return err
+		}
+		for _, s := range list {
+			known[s.CloudID] = s
+		}
+		for _, relative := range sortedIDs(marked) {
+			m := marked[relative]
+			if _, err := tx.DNSRecord(m.Server); err == nil {
+				continue // its row sees to it
+			} else if !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			server, err := tx.Server(m.Server)
+			switch {
+			case errors.Is(err, store.ErrNotFound):
+				server = nil
+			case err != nil:
+				return err
+			case named(server):
+				continue
+			}
+			s, again := known[relative]
+			if !again || s.LastSeen.After(at.Add(clockSkew)) {
+				s = store.Sighting{Provider: dnsSightings(name), Kind: sightingName, CloudID: relative, Name: relative, ServerID: m.Server, FirstSeen: at}
+			}
+			delete(known, relative)
+			if at.After(s.LastSeen) {
+				s.Count, s.LastSeen = s.Count+1, at
+			}
+			if err := tx.SaveSighting(s); err != nil {
+				return err
+			}
+			if s.Count < 2 || s.LastSeen.Sub(s.FirstSeen) < dnsGrace {
+				continue
+			}
+			if server == nil {
+				unknown++
+			}
+			due = append(due, store.DNSRecord{ServerID: m.Server, Name: relative, DNSProvider: name})
+		}
+		for id := range known { // explained or gone meanwhile
+			if err := tx.DeleteSighting(dnsSightings(name), sightingName, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("recording sightings of DNS provider %s: %w", name, err)
+	}
+	return due, unknown, nil
+}
