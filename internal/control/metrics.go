@@ -1,10 +1,13 @@
 package control
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/headroom-dev/headroom/internal/plan"
 	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/store"
 )
 
 // Metrics counts what the controller does. A nil *Metrics counts nothing.
@@ -14,6 +17,12 @@ type Metrics struct {
 	failures *prometheus.CounterVec
 	passes   *prometheus.HistogramVec
 	owned    prometheus.Gauge
+	epochs   *prometheus.GaugeVec
+	renewed  prometheus.Gauge
+	nodes    prometheus.Gauge
+	newer    prometheus.Gauge
+	changes  *prometheus.CounterVec
+	turned   *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -35,8 +44,26 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		owned: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "headroom_owned_keys", Help: "Pools, providers and other work that this node owns at present.",
 		}),
+		epochs: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "headroom_owned_epoch", Help: "Epoch of each key that this node owns at present: it grows whenever a node takes the key.",
+		}, []string{"key"}),
+		renewed: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "headroom_lease_renewed_timestamp_seconds", Help: "When the database last took a heartbeat of this node.",
+		}),
+		nodes: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "headroom_nodes_alive", Help: "Nodes that are alive, this one among them, as of its last heartbeat.",
+		}),
+		newer: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "headroom_database_newer", Help: "1: a newer Headroom has upgraded the database; this node is to be replaced.",
+		}),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "headroom_ownership_changes_total", Help: "Keys that this node has gained or lost.",
+		}, []string{"change"}),
+		turned: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "headroom_steps_lost_total", Help: "Steps that wrote nothing, since another node owned their work by then.",
+		}, []string{"loop"}),
 	}
-	r.MustRegister(m.created, m.retired, m.failures, m.passes, m.owned)
+	r.MustRegister(m.created, m.retired, m.failures, m.passes, m.owned, m.epochs, m.renewed, m.nodes, m.newer, m.changes, m.turned)
 	return m
 }
 
@@ -70,8 +97,43 @@ func (m *Metrics) step(loop string, seconds float64) {
 	}
 }
 
-func (m *Metrics) owns(keys int) {
+// gained and lost count the keys that a node works on; the epoch is 0 where
+// there is only one node.
+func (m *Metrics) gained(o store.Owner) {
+	if m == nil {
+		return
+	}
+	m.owned.Inc()
+	m.changes.WithLabelValues("gained").Inc()
+	if o.Epoch > 0 {
+		m.epochs.WithLabelValues(o.Key).Set(float64(o.Epoch))
+	}
+}
+
+func (m *Metrics) lost(o store.Owner) {
+	if m == nil {
+		return
+	}
+	m.owned.Dec()
+	m.changes.WithLabelValues("lost").Inc()
+	m.epochs.DeleteLabelValues(o.Key)
+}
+
+// heartbeat notes what a heartbeat saw, and when.
+func (m *Metrics) heartbeat(at time.Time, v store.View) {
+	if m == nil {
+		return
+	}
+	m.renewed.Set(float64(at.UnixMilli()) / 1000)
+	m.nodes.Set(float64(len(v.Nodes)))
+	m.newer.Set(0)
+	if v.Newer > 0 {
+		m.newer.Set(1)
+	}
+}
+
+func (m *Metrics) stepLost(loop string) {
 	if m != nil {
-		m.owned.Set(float64(keys))
+		m.turned.WithLabelValues(loop).Inc()
 	}
 }

@@ -34,6 +34,7 @@ type ownership struct {
 	node         *store.Membership // nil: the only node
 	gained, lost func(key string)
 	turn         sync.Mutex // held while tenures change and are told of
+	outdated     bool       // somebody was told that the database is newer than this node; of the round
 
 	mu        sync.Mutex
 	wanted    map[string]bool
@@ -206,6 +207,12 @@ func (o *ownership) round(ctx context.Context) (time.Duration, error) {
 	// The lease counts from before the call, the database's count from within.
 	o.until = began.Add(store.LeaseTime - leaseMargin)
 	o.mu.Unlock()
+	o.c.Metrics.heartbeat(began, view)
+	if view.Newer > 0 && !o.outdated {
+		o.outdated = true
+		o.c.Log.WarnContext(ctx, "a newer Headroom has upgraded the database; this node goes on for now, but would not start again: replace it with the newer version soon",
+			slog.Int64("schema_version", view.Newer))
+	}
 	o.settle(view.Owners)
 	if err := o.exchange(ctx, view); err != nil {
 		return renewAgain, err
@@ -228,8 +235,7 @@ func (o *ownership) settle(owners map[string]store.Owner) {
 			keep = o.wanted[key] && o.ctx.Err() == nil
 		}
 		if !keep {
-			t.end(store.ErrLost)
-			delete(o.held, key)
+			o.drop(t)
 			ended = append(ended, key)
 		}
 	}
@@ -250,6 +256,14 @@ func (o *ownership) settle(owners map[string]store.Owner) {
 func (o *ownership) hold(owner store.Owner) {
 	ctx, end := context.WithCancelCause(withLease(o.ctx, owner))
 	o.held[owner.Key] = &tenure{owner: owner, ctx: ctx, end: end}
+	o.c.Metrics.gained(owner)
+}
+
+// drop ends a tenure. mu is held.
+func (o *ownership) drop(t *tenure) {
+	t.end(store.ErrLost)
+	delete(o.held, t.owner.Key)
+	o.c.Metrics.lost(t.owner)
 }
 
 func (o *ownership) tell(what string, keys []string, f func(key string)) {
@@ -263,10 +277,6 @@ func (o *ownership) tell(what string, keys []string, f func(key string)) {
 	for _, k := range keys {
 		f(k)
 	}
-	o.mu.Lock()
-	n := len(o.held)
-	o.mu.Unlock()
-	o.c.Metrics.owns(n)
 }
 
 // exchange takes what falls to this node and is free, and releases what falls
@@ -318,8 +328,7 @@ func (o *ownership) plan(view store.View) (take []string, release []store.Owner)
 		// Once begun, it is finished: work was turned away meanwhile.
 		t.leaving = t.leaving || !o.wanted[key] || chosen(key, view.Nodes) != me
 		if t.leaving && o.busy[key] == 0 {
-			t.end(store.ErrLost)
-			delete(o.held, key)
+			o.drop(t)
 			release = append(release, t.owner)
 		}
 	}

@@ -86,6 +86,7 @@ func work(ctx context.Context, c *Controller, q queue, loop string, step func(ct
 		case ctx.Err() != nil:
 		case errors.Is(err, store.ErrLost):
 			// Its new owner goes on with it.
+			c.Metrics.stepLost(loop)
 			c.Log.DebugContext(ctx, "step ended: its work belongs to another node", "loop", loop, "key", key, "error", err)
 			q.Forget(key)
 		case err != nil:

@@ -22,7 +22,8 @@ type backend struct {
 	lanes, batch int // leaders at once, closures in one commit
 
 	beginWrite, beginRead string
-	migrate               func(context.Context) error
+	migrate               func(context.Context) (version int64, err error)
+	schema                int64 // version of the schema that this program knows
 	close                 func() error
 	// connect opens a PostgreSQL connection beside the pools; nil for SQLite.
 	connect func(context.Context) (*pgx.Conn, error)

@@ -76,7 +76,7 @@ func openPostgres(ctx context.Context, rawURL string) (backend, error) {
 		beginWrite: "BEGIN ISOLATION LEVEL READ COMMITTED",
 		beginRead:  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 		classify:   func(err error, lost bool) (fate, error) { return classifyPostgres(name, err, lost) },
-		migrate:    func(ctx context.Context) error { return migratePostgres(ctx, name, db) },
+		migrate:    func(ctx context.Context) (int64, error) { return migratePostgres(ctx, name, db) },
 		connect:    func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, cfg.Copy()) },
 	}
 	b.close = func() error {

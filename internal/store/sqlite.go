@@ -89,7 +89,7 @@ func sqliteBackend(name string, writers, readers *pool) backend {
 		beginWrite: "BEGIN IMMEDIATE",
 		beginRead:  "BEGIN",
 		classify:   func(err error, _ bool) (fate, error) { return classifySQLite(name, err) },
-		migrate:    func(ctx context.Context) error { return migrateSQLite(ctx, name, writers.db) },
+		migrate:    func(ctx context.Context) (int64, error) { return migrateSQLite(ctx, name, writers.db) },
 	}
 }
 

@@ -92,10 +92,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func (s *Store) prepare(ctx context.Context) error {
-	if err := s.db.migrate(ctx); err != nil {
+	var err error
+	if s.db.schema, err = s.db.migrate(ctx); err != nil {
 		return err
 	}
-	err := s.Read(ctx, func(tx *Tx) (err error) {
+	err = s.Read(ctx, func(tx *Tx) (err error) {
 		if s.order.follower.told, err = tx.LastEventSeq(); err != nil {
 			return err
 		}

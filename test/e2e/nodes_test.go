@@ -3,10 +3,17 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/headroom-dev/headroom/internal/client"
 )
@@ -20,6 +27,7 @@ func TestNodes(t *testing.T) {
 	c.watchWrites()
 	stream := c.followEvents()
 	c.works(c.nodes[0])
+	c.checkMetrics()
 
 	for _, key := range []string{"provider/local", "pool/probe"} {
 		c.under(func() {
@@ -70,6 +78,9 @@ func TestNodes(t *testing.T) {
 			c.works(n)
 		}
 	})
+	t.Log("--- a newer version has upgraded the database")
+	c.under(c.upgrade)
+	c.checkMetrics()
 	if n := c.checkWrites(); n < 40 || c.past.changes < 40 {
 		t.Errorf("only %d writes of loops and %d changes of phases: this has tested nothing", n, c.past.changes)
 	}
@@ -128,6 +139,96 @@ func (c *cluster) isolate(how string, disturb func(*relay)) {
 	relay.restore()
 	c.until("the node serves again", resumeTime, func() bool { return isReady(c.t.Context(), victim.addr) })
 	c.works(victim)
+}
+
+// upgrade has the database look as after the start of a node of a newer
+// version: nodes that run go on and say so, and none of them can start again.
+func (c *cluster) upgrade() {
+	c.t.Helper()
+	if _, err := c.db.Exec("INSERT INTO schema_versions (version_id, is_applied) VALUES (99999, TRUE)"); err != nil {
+		c.t.Fatal(err)
+	}
+	c.works(c.nodes[0])
+	n := c.nodes[1]
+	c.until("a node says that it is outdated", resumeTime, func() bool {
+		return strings.Contains(n.output(), "a newer Headroom has upgraded the database")
+	})
+	if err := n.end(syscall.SIGTERM); err != nil {
+		c.t.Fatal(err)
+	}
+	err := c.launch(n)
+	if err == nil {
+		err = n.waitReady()
+	}
+	if err == nil || !strings.Contains(err.Error(), "the database has schema version 99999") || n.running() {
+		c.t.Errorf("starting a node on a newer database: %v", err)
+	}
+	c.works(c.nodes[0])
+	if _, err := c.db.Exec("DELETE FROM schema_versions WHERE version_id = 99999"); err != nil {
+		c.t.Fatal(err)
+	}
+	c.start(n)
+}
+
+// checkMetrics compares what the nodes say of their ownership with the
+// database.
+func (c *cluster) checkMetrics() {
+	c.t.Helper()
+	line := regexp.MustCompile(`(?m)^(headroom_\w+)(?:\{key="([^"]*)"\})? (\S+)$`)
+	var diff string
+	met := func() bool {
+		want, got := map[string]string{}, map[string]string{}
+		rows, err := c.db.Query("SELECT nodes.address, owners.key, owners.epoch FROM owners JOIN nodes ON nodes.id = owners.node")
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var address, key string
+			var epoch int64
+			if err := rows.Scan(&address, &key, &epoch); err != nil {
+				c.t.Fatal(err)
+			}
+			want[key] = fmt.Sprintf("%s epoch %d", address[strings.LastIndex(address, ":"):], epoch)
+		}
+		for _, n := range c.nodes {
+			resp, err := http.Get(n.url() + "/metrics")
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+			resp.Body.Close()
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			for _, m := range line.FindAllStringSubmatch(string(text), -1) {
+				value, err := strconv.ParseFloat(m[3], 64)
+				if err != nil {
+					c.t.Fatal(err)
+				}
+				switch m[1] {
+				case "headroom_owned_epoch":
+					got[m[2]] = fmt.Sprintf("%s epoch %.0f", n.addr[strings.LastIndex(n.addr, ":"):], value)
+				case "headroom_nodes_alive":
+					if int(value) != len(c.nodes) {
+						got[n.name] = fmt.Sprintf("sees %.0f nodes", value)
+					}
+				case "headroom_lease_renewed_timestamp_seconds":
+					if age := time.Since(time.UnixMilli(int64(value * 1000))); age > resumeTime {
+						got[n.name] = "was heard of last " + age.String() + " ago"
+					}
+				}
+			}
+		}
+		diff = cmp.Diff(want, got)
+		return diff == "" && len(want) >= 5
+	}
+	defer func() {
+		if diff != "" {
+			c.t.Log(diff)
+		}
+	}()
+	c.until("metrics and database agree on who owns what", resumeTime, met)
 }
 
 // follower reads the event stream through the load balancer as a program does,
