@@ -26,7 +26,6 @@ import (
 	"github.com/headroom-dev/headroom/internal/api"
 	"github.com/headroom-dev/headroom/internal/auth"
 	"github.com/headroom-dev/headroom/internal/control"
-	dnsall "github.com/headroom-dev/headroom/internal/dns/all"
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/gauges"
 	"github.com/headroom-dev/headroom/internal/plan"
@@ -135,7 +134,7 @@ func (a *App) compose(ctx context.Context) error {
 		return err
 	}
 	open := &opener{
-		kinds: kinds, dns: dnsall.Kinds(), keeper: a.keeper, owner: a.store.Installation(), host: newHost(a.cfg, a.clock),
+		kinds: kinds, dns: all.DNSKinds(), keeper: a.keeper, owner: a.store.Installation(), host: newHost(a.cfg, a.clock),
 		clock: a.clock, metrics: provider.NewMetrics(registry),
 	}
 	agents := newAgentFiles(a.cfg)

@@ -1,7 +1,8 @@
 // Package dns is the contract between Headroom and the services that keep DNS
 // records. A kind of service implements [Service] and describes itself with a
 // [Kind]; the control loop registers the names of machines, removes them with
-// the machines, and sweeps what was left. Package dns/all holds the kinds.
+// the machines, and sweeps what was left. The kinds live in the folders of the
+// clouds that they belong to.
 //
 // Errors are those of package provider and mean the same: a class each, a text
 // that is safe to show.

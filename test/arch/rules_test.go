@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"provider"},
 	{"kubevm", "dns"}, // kubevm: what the two kinds of machines on Kubernetes share
 	{"store", "client", "auth", "manifest", driver},
-	{"provider/all", "provider/providertest", "store/pgtest", "snapshot", "claim", "agent", "dns/all"},
+	{"provider/all", "provider/providertest", "store/pgtest", "snapshot", "claim", "agent"},
 	{"control", "service", "gauges", "store/storetest"},
 	{"simulate"},
 	{"api", "cli", "webui"},
@@ -40,7 +40,7 @@ var only = map[string][]string{
 	"client":   {"fleet", "plan"},
 	"agent":    {"fleet", "client"},
 	"cli":      {"fleet", "plan", "client"},
-	driver:     {"fleet", "settings", "startup", "provider", "kubevm"},
+	driver:     {"fleet", "settings", "startup", "provider", "kubevm", "dns"},
 	"kubevm":   {"fleet", "settings", "startup", "provider"},
 }
 
@@ -53,7 +53,6 @@ var confined = map[string][]string{
 	module + "/internal/store/storetest":   {},
 	module + "/internal/store/pgtest":      {"store/storetest"},
 	module + "/internal/provider/all":      {"app", "cmd"},
-	module + "/internal/dns/all":           {"app"},
 	"github.com/spf13/cobra":               {"cli", "cmd", "docs"},
 	"k8s.io/client-go/":                    {"control", "kubevm", driver}, // a work queue here, the Kubernetes API there
 	"github.com/prometheus/client_golang/": {"provider", "control", "gauges", "api", "app", "store"},

@@ -1,8 +1,9 @@
-// Package all lists the kinds of clouds that are built into Headroom. It is
-// the only package that imports drivers.
+// Package all lists the kinds of clouds and of DNS services that are built into
+// Headroom. It is the only package that imports drivers.
 package all
 
 import (
+	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/local"
 	"github.com/headroom-dev/headroom/internal/provider/sim"
@@ -16,3 +17,7 @@ func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
 		sim.Kind(clouds),
 	}
 }
+
+// DNSKinds lists every kind of DNS service, in order of name. They live with
+// the drivers of their clouds.
+func DNSKinds() []dns.Kind { return []dns.Kind{} }
