@@ -6,6 +6,7 @@ import (
 	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/local"
+	"github.com/headroom-dev/headroom/internal/provider/nutanix"
 	"github.com/headroom-dev/headroom/internal/provider/sim"
 )
 
@@ -14,6 +15,7 @@ import (
 func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
 	return []provider.Kind{
 		local.Kind(),
+		nutanix.Kind(),
 		sim.Kind(clouds),
 	}
 }

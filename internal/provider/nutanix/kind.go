@@ -1,0 +1,55 @@
+package nutanix
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/startup"
+)
+
+// What a startup script may measure. Prism takes 128,000 characters of user
+// data and 32,000 of an answer file, in base64 (guest_customization of the API
+// description); the answer file also holds the script in base64 and the lines
+// around it.
+const (
+	linuxScript   = 32 << 10
+	windowsScript = 16 << 10
+)
+
+// Kind describes the Nutanix provider.
+func Kind() provider.Kind {
+	return provider.Kind{
+		Name:  "nutanix",
+		Title: "Nutanix AHV",
+		About: "Machines are clones of a virtual machine on Nutanix AHV, made through Prism Central.",
+		VM:    true,
+
+		NewSettings: func() any { return &Settings{} },
+		Channel: func(settings any) startup.Channel {
+			if s, ok := settings.(*Settings); ok && s.Windows {
+				return startup.Channel{Form: startup.FormPlain, System: startup.Windows, Limit: windowsScript}
+			}
+			return startup.Channel{Form: startup.FormCloudInit, System: startup.Linux, Limit: linuxScript}
+		},
+		Open: func(_ context.Context, settings any, host provider.Host) (provider.Driver, error) {
+			s, ok := settings.(*Settings)
+			if !ok {
+				return nil, fmt.Errorf("the Nutanix provider got settings of type %T", settings)
+			}
+			return open(*s, host)
+		},
+
+		Defaults: provider.Defaults{
+			RateLimit:    10,
+			Concurrency:  8,
+			CallTimeout:  20 * time.Second,
+			BusyInterval: 5 * time.Second,
+			RestInterval: time.Minute,
+			Grace:        grace,
+			CreateBurst:  10,
+			CreateRate:   1,
+		},
+	}
+}
