@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"text/template"
+
+	"github.com/headroom-dev/headroom/internal/startup"
 )
 
 // answerFile is what Sysprep reads at the first boot of a clone. A script that
@@ -14,7 +16,7 @@ import (
 //
 // The script is kept in the file, in an element that Windows Setup does not
 // know and passes over. Setup leaves the file in Windows\Panther, from where a
-// command of the specialize pass, of at most 259 characters, takes the script,
+// command of the pass after that, of at most 259 characters, takes the script,
 // writes it down and runs it as the system. Its output is in
 // C:\Windows\Temp\headroom-startup.log.
 func answerFile(name string, script []byte) ([]byte, error) {
@@ -28,7 +30,7 @@ func answerFile(name string, script []byte) ([]byte, error) {
 	var out bytes.Buffer
 	err := answerTemplate.Execute(&out, map[string]any{
 		"Name": escaped.String(), "Script": base64.StdEncoding.EncodeToString(script), "Run": len(bytes.TrimSpace(script)) > 0,
-		"Extract": extract, "Command": command(language(script)),
+		"Pass": pass, "Extract": extract, "Command": command(startup.LanguageOf(string(script), startup.Windows)),
 	})
 	return out.Bytes(), err
 }
@@ -39,25 +41,14 @@ func isAnswerFile(script []byte) bool {
 	return answerStart.Match(bytes.TrimPrefix(script, []byte("\xef\xbb\xbf")))
 }
 
-// language is the extension by which Windows runs the script: cmd where its
-// first words are those of a batch file, PowerShell otherwise.
-func language(script []byte) string {
-	first, _, _ := strings.Cut(strings.TrimLeft(string(script), "\ufeff \t\r\n"), "\n")
-	first = strings.ToLower(strings.TrimSpace(first))
-	for _, word := range []string{"@echo", "rem", "::", "@rem", "@cmd", "@if"} {
-		if first == word || strings.HasPrefix(first, word+" ") || word == "::" && strings.HasPrefix(first, word) {
-			return "cmd"
-		}
-	}
-	return "ps1"
-}
+const pass = "specialize" //nolint:misspell // its name
 
 // The commands stay below 259 characters, which is what Setup takes.
 const extract = `powershell -NoProfile -Command "$x=[xml](gc -Raw C:\Windows\Panther\unattend.xml);[IO.File]::WriteAllBytes('C:\Windows\Temp\headroom-startup.bin',[Convert]::FromBase64String($x.unattend.headroom.'#text'))"`
 
-func command(language string) string {
+func command(language startup.Language) string {
 	const base = `C:\Windows\Temp\headroom-startup.`
-	if language == "cmd" {
+	if language == startup.Batch {
 		return `cmd /c "move /y ` + base + `bin ` + base + `cmd & ` + base + `cmd > ` + base + `log 2>&1"`
 	}
 	return `cmd /c "move /y ` + base + `bin ` + base + `ps1 & powershell -NoProfile -ExecutionPolicy Bypass -File ` + base + `ps1 > ` + base + `log 2>&1"`
@@ -69,7 +60,7 @@ var answerTemplate = template.Must(template.New("answer file").Funcs(template.Fu
 	return b.String(), err
 }}).Parse(`<?xml version="1.0" encoding="utf-8"?>
 <unattend xmlns="urn:schemas-microsoft-com:unattend" xmlns:wcm="http://schemas.microsoft.com/WMIConfig/2002/State">
- <settings pass="specialize">
+ <settings pass="{{.Pass}}">
   <component name="Microsoft-Windows-Shell-Setup" processorArchitecture="amd64" publicKeyToken="31bf3856ad364e35" language="neutral" versionScope="nonSxS">
    <ComputerName>{{.Name}}</ComputerName>
   </component>

@@ -170,7 +170,7 @@ func (d *driver) checkCategories(ctx context.Context, c *checks) {
 	for _, key := range slices.Sorted(maps.Keys(d.settings.Categories)) {
 		subject, value := "category "+key, d.settings.Categories[key]
 		_, err := sdk.GetCategoryValue(ctx, url.PathEscape(key), url.PathEscape(value))
-		switch failed := asFailure(d, ctx, "looking up category "+key+": "+value, err); {
+		switch failed := asFailure(ctx, d, "looking up category "+key+": "+value, err); {
 		case failed == nil:
 			c.ok(subject, value)
 		case failed.Class == provider.NotFound:
@@ -182,7 +182,7 @@ func (d *driver) checkCategories(ctx context.Context, c *checks) {
 	}
 }
 
-func asFailure(d *driver, ctx context.Context, doing string, err error) *provider.Error {
+func asFailure(ctx context.Context, d *driver, doing string, err error) *provider.Error {
 	if err == nil {
 		return nil
 	}
@@ -192,7 +192,7 @@ func asFailure(d *driver, ctx context.Context, doing string, err error) *provide
 // checkMarks reads one mark. No category yet is as good.
 func (d *driver) checkMarks(ctx context.Context) error {
 	_, err := sdk.ListCategoryValues(ctx, markKey, &v3.CategoryListMetadata{Kind: ptr("category"), Offset: ptr(int64(0)), Length: ptr(int64(1))})
-	if failed := asFailure(d, ctx, "listing the marks of machines", err); failed != nil && failed.Class != provider.NotFound {
+	if failed := asFailure(ctx, d, "listing the marks of machines", err); failed != nil && failed.Class != provider.NotFound {
 		return failed
 	}
 	return nil

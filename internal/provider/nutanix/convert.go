@@ -164,6 +164,7 @@ func instance(id string, m mark, vm *v3.VMIntentResource) provider.Instance {
 		i.Fault = faultOf(s.MessageList)
 	case provider.StateStopped:
 		i.Fault = "its power is " + deref(res.PowerState)
+	default:
 	}
 	i.Capacity = fleet.Resources{
 		Cores:     fleet.Cores(deref(res.NumSockets)*orDefault(deref(res.NumVcpusPerSocket), 1)) * fleet.Core,

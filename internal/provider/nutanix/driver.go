@@ -127,7 +127,7 @@ func (d *driver) List(ctx context.Context, owner provider.Owner) iter.Seq2[provi
 			return
 		}
 		stopped := false
-		err = d.vms(ctx, "", func(vm *v3.VMIntentResource) bool {
+		err = d.vms(ctx, commonName(left), func(vm *v3.VMIntentResource) bool {
 			id := vmID(vm)
 			m, ours := left[id]
 			if !ours {
@@ -144,9 +144,9 @@ func (d *driver) List(ctx context.Context, owner provider.Owner) iter.Seq2[provi
 			yield(provider.Instance{}, err)
 			return
 		}
-		// Prism does not list what it failed to make, and pages that shift while
-		// machines are removed can skip one: what has had time to show is asked
-		// for by itself.
+		// Prism does not list what it failed to make, pages that shift while
+		// machines are removed can skip one, and somebody may have renamed one:
+		// what has had time to show is asked for by itself.
 		for id, m := range left {
 			if d.now().Sub(m.Created) < grace {
 				continue
@@ -215,10 +215,10 @@ func (d *driver) Get(ctx context.Context, id string) (provider.Instance, error) 
 	case err != nil && markErr != nil:
 		return provider.Instance{}, notFound(id)
 	case err != nil:
-		return provider.Instance{ID: id, Name: m.Name, Tags: m.tags(), State: provider.StateDeleting, CreatedAt: m.Created}, nil
+		i = provider.Instance{ID: id, Name: m.Name, State: provider.StateDeleting, CreatedAt: m.Created}
 	}
 	i.Tags = m.tags()
-	return i, nil
+	return i, nil //nolint:nilerr // the error says that there is no virtual machine, which is one way for a machine to be
 }
 
 // Delete begins the removal of the machine; once it is gone, its mark goes.
@@ -249,7 +249,7 @@ func (d *driver) ListRemnants(ctx context.Context, owner provider.Owner) iter.Se
 		ctx := d.connection.connect(ctx)
 		left, err := d.marks(ctx, owner)
 		if err == nil && len(left) > 0 {
-			err = d.vms(ctx, "", func(vm *v3.VMIntentResource) bool {
+			err = d.vms(ctx, commonName(left), func(vm *v3.VMIntentResource) bool {
 				delete(left, vmID(vm))
 				return true
 			})

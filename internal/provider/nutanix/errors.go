@@ -11,9 +11,8 @@ import (
 	"github.com/headroom-dev/headroom/internal/provider"
 )
 
-// reasons gives the classes of the machine-readable reasons of the API (the
-// enumeration of message_resource). What is missing has the class of its HTTP
-// status.
+// reasonClass is the class of a machine-readable reason of the API (the
+// enumeration of message_resource); empty: that of the HTTP status counts.
 func reasonClass(reason string) provider.Class {
 	switch reason {
 	case "ENTITY_NOT_FOUND":
@@ -41,9 +40,9 @@ func reasonClass(reason string) provider.Class {
 	return ""
 }
 
-// The words by which Prism says that there is no room, where its reason is a
-// general one: "Quota exceeded …" of projects, and the texts of the scheduler
-// of AHV.
+// textClass looks for the words by which Prism says that there is no room, where
+// its reason is a general one: "Quota exceeded …" of projects, and the texts of
+// the scheduler of AHV.
 func textClass(text string) provider.Class {
 	text = strings.ToLower(text)
 	has := func(words ...string) bool {
@@ -149,14 +148,6 @@ func notFound(id string) *provider.Error {
 }
 
 func isNotFound(err error) bool { return provider.ClassOf(err) == provider.NotFound }
-
-// asError gives nil for a nil pointer: an *Error in an error is never nil.
-func asError(e *provider.Error) error {
-	if e == nil {
-		return nil
-	}
-	return e
-}
 
 // grace is the age from which Prism shows what it was asked for.
 const grace = time.Minute

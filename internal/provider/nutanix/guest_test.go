@@ -39,7 +39,7 @@ func readAnswers(t interface{ Fatalf(string, ...any) }, file []byte) (a answers,
 	for _, s := range a.Settings {
 		for _, c := range s.Components {
 			for i, run := range c.Commands {
-				if run.Order != i+1 || s.Pass != "specialize" {
+				if run.Order != i+1 || s.Pass != pass {
 					t.Fatalf("command %d has order %d in pass %s", i, run.Order, s.Pass)
 				}
 				commands = append(commands, run.Path)

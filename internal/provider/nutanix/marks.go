@@ -3,6 +3,7 @@ package nutanix
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	v3 "github.com/nutanix-cloud-native/prism-go-client/v3"
@@ -127,6 +128,24 @@ func (d *driver) marks(ctx context.Context, owner provider.Owner) (map[string]ma
 		return nil, nil
 	}
 	return all, err
+}
+
+// commonName is a filter that shows all virtual machines whose names are as in
+// the marks; empty where there is none. Prism matches names by patterns.
+func commonName(all map[string]mark) string {
+	prefix, first := "", true
+	for _, m := range all {
+		if first {
+			prefix, first = m.Name, false
+		}
+		for !strings.HasPrefix(m.Name, prefix) {
+			prefix = prefix[:len(prefix)-1]
+		}
+	}
+	if !plain.MatchString(prefix) {
+		return ""
+	}
+	return "vm_name==" + prefix + ".*"
 }
 
 func categoryTotal(m *v3.CategoryListMetadata) *int64 {

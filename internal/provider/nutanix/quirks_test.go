@@ -247,6 +247,54 @@ func TestRepetitionIsRefused(t *testing.T) {
 	}
 }
 
+// A listing does not page through what others run on the Prism Central, and it
+// still finds a machine that somebody has renamed.
+func TestListingAmongOthers(t *testing.T) {
+	t.Parallel()
+	s := prismCentral(t, fakenutanix.Options{PageLength: 5})
+	d := driverOf(t, settingsOf(s))
+	for range 50 {
+		s.AddVM("somebody's")
+	}
+	first := create(t, d, wish("first")).ID
+	create(t, d, wish("second"))
+	before := s.Calls()
+	if all := listed(t, d); len(all) != 2 || s.Calls()-before != 2 {
+		t.Errorf("a listing shows %d machines for %d requests, expected 2 for 2", len(all), s.Calls()-before)
+	}
+	s.Rename(first, "Ann's favourite")
+	if all := listed(t, later(d, grace)); len(all) != 2 || all[first].Name != fleet.ServerName("first") {
+		t.Errorf("after a machine was renamed, the listing shows %v", all)
+	}
+	if left := remnantsOf(t, d); len(left) != 0 {
+		t.Errorf("the mark of a renamed machine is taken for a remnant: %v", left)
+	}
+}
+
+func TestCommonName(t *testing.T) {
+	t.Parallel()
+	for want, names := range map[string][]string{
+		"":                  nil,
+		"vm_name==hr-abc.*": {"hr-abc"},
+		"vm_name==hr-.*":    {"hr-abc", "hr-xyz", "hr-a"},
+		"vm_name==hr.*":     {"hr-abc", "hr"},
+	} {
+		all := map[string]mark{}
+		for _, n := range names {
+			all[n] = mark{Name: n}
+		}
+		if got := commonName(all); got != want {
+			t.Errorf("%v: %q, expected %q", names, got, want)
+		}
+	}
+	if got := commonName(map[string]mark{"a": {Name: "x"}, "b": {Name: "y"}}); got != "" {
+		t.Errorf("nothing in common: %q", got)
+	}
+	if got := commonName(map[string]mark{"a": {Name: "ü(.*"}}); got != "" {
+		t.Errorf("a name with traps: %q", got)
+	}
+}
+
 // A Prism that gives machines UUIDs of its own would make two of them after a
 // lost answer. The driver does not work with it and leaves nothing.
 func TestPrismWithUUIDsOfItsOwn(t *testing.T) {
@@ -507,7 +555,7 @@ func TestContractRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ method, path, body, says string }{
 		"as it should be":      {http.MethodPost, vms + "/list", `{"kind":"vm"}`, ""},
 		"another kind":         {http.MethodPost, vms + "/list", `{"kind":"image"}`, "kind"},
-		"an unknown field":     {http.MethodPost, vms + "/list", `{"lenght":5}`, "lenght"},
+		"an unknown field":     {http.MethodPost, vms + "/list", `{"size":5}`, "size"},
 		"a length of 0":        {http.MethodPost, vms + "/list", `{"length":0}`, "length"},
 		"text for a number":    {http.MethodPost, vms + "/list", `{"length":"5"}`, "length"},
 		"no body":              {http.MethodPost, vms + "/list", ``, "missing"},

@@ -33,7 +33,7 @@ type Settings struct {
 	Categories  map[string]string `json:"categories,omitempty" group:"Machine" doc:"Categories of machines, such as those of security policies: key and value. Both must exist in Prism Central."`
 
 	SSHPublicKey string `json:"ssh_public_key,omitempty" maxLength:"16384" multiline:"true" group:"Guest" title:"SSH public key" doc:"Key that cloud-init lets into its default user. Linux only." example:"ssh-ed25519 AAAA… admin@example.com"`
-	Windows      bool   `json:"windows,omitempty" group:"Guest" doc:"The VM to clone is Windows, generalized by Sysprep. The startup script then arrives in an answer file instead of cloud-init."`
+	Windows      bool   `json:"windows,omitempty" group:"Guest" doc:"The VM to clone is Windows, prepared by Sysprep. The startup script then arrives in an answer file instead of cloud-init."`
 }
 
 // What the API allows of keys and values of categories.

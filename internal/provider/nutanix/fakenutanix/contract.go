@@ -47,7 +47,7 @@ func loadContract() (*contract, error) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", sdkModule).Output() //nolint:noctx // it reads the module cache and ends by itself
 	dir := strings.TrimSpace(string(out))
 	if err != nil || dir == "" {
-		return nil, fmt.Errorf("%w: the module %s is not in the module cache (%v)", ErrNoContract, sdkModule, err)
+		return nil, fmt.Errorf("%w: the module %s is not in the module cache: %w", ErrNoContract, sdkModule, err)
 	}
 	raw, err := os.ReadFile(filepath.Join(dir, "v3", "swagger.json"))
 	if err != nil {

@@ -169,11 +169,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "<html><body>An Authentication object was not found in the SecurityContext</body></html>")
 		return
 	}
-	name, values, err := "", map[string]string(nil), error(nil)
+	name, values, err := s.contract.request(r, path, body)
 	if !under {
 		err = fmt.Errorf("nothing of the API is at %s", r.URL.Path)
-	} else {
-		name, values, err = s.contract.request(r, path, body)
 	}
 	if err != nil {
 		s.wrong = append(s.wrong, "request: "+err.Error())

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -66,6 +66,13 @@ func (s *Server) AddVM(name string) (id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.add(&vm{id: uuid.NewString(), name: name}).id
+}
+
+// Rename renames a virtual machine behind the driver's back.
+func (s *Server) Rename(id, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.vms[id].name = name
 }
 
 // Change changes a virtual machine behind the driver's back.
@@ -257,7 +264,7 @@ func (s *Server) createVM(name string, body []byte) reply {
 		}
 		v.subnet = nic.Subnet.UUID
 	}
-	if err := v.customize(in); err != nil {
+	if err := v.tell(in); err != nil {
 		return unprocessable(name, "guest_customization: %v", err)
 	}
 	s.vms[v.id], s.order = v, append(s.order, v.id)
@@ -271,7 +278,7 @@ func (s *Server) used(id string) bool {
 	return used || s.vms[id] != nil
 }
 
-func (v *vm) customize(in vmInput) (err error) {
+func (v *vm) tell(in vmInput) (err error) {
 	g := in.Spec.Resources.Guest
 	if g == nil {
 		return nil
@@ -360,8 +367,8 @@ func (s *Server) listVMs(name string, body []byte) reply {
 	})
 }
 
-// page cuts a page out of a listing; text is what the filter must be to show an
-// entity.
+// page cuts a page out of a listing; text is what the filter must match to show
+// an entity.
 func (s *Server) page(name, kind string, body []byte, all []any, text func(map[string]any) string) reply {
 	var q struct {
 		Filter string `json:"filter"`
@@ -374,9 +381,13 @@ func (s *Server) page(name, kind string, body []byte, all []any, text func(map[s
 		}
 	}
 	if q.Filter != "" {
+		pattern, err := regexp.Compile("(?i)^" + q.Filter + "$")
+		if err != nil {
+			return unprocessable(name, "filter: %v", err)
+		}
 		all = slices.DeleteFunc(slices.Clone(all), func(e any) bool {
 			entity, _ := e.(map[string]any)
-			return !strings.EqualFold(text(entity), q.Filter)
+			return !pattern.MatchString(text(entity))
 		})
 	}
 	from := min(q.Offset, len(all))
