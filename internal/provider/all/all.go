@@ -7,6 +7,7 @@ import (
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/local"
 	"github.com/headroom-dev/headroom/internal/provider/nutanix"
+	"github.com/headroom-dev/headroom/internal/provider/proxmox"
 	"github.com/headroom-dev/headroom/internal/provider/sim"
 )
 
@@ -16,6 +17,7 @@ func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
 	return []provider.Kind{
 		local.Kind(),
 		nutanix.Kind(),
+		proxmox.Kind(),
 		sim.Kind(clouds),
 	}
 }
