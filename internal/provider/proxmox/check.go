@@ -43,7 +43,7 @@ func (d *driver) Check(ctx context.Context) (provider.Report, error) {
 		d.checkTemplateConfig(ctx, c, *t, &at)
 	}
 	d.checkStorage(c, all, &at)
-	if err := d.checkBridge(ctx, c, all, &at); err != nil {
+	if err := d.checkBridge(ctx, c, all, have, &at); err != nil {
 		return provider.Report{}, err
 	}
 	for _, n := range d.needs(at, release) {
@@ -55,7 +55,7 @@ func (d *driver) Check(ctx context.Context) (provider.Report, error) {
 		c.fail(subject, "the API token lacks it: "+n.why, "add a role with "+n.privileges[0]+" on "+n.paths[len(n.paths)-1]+" for the token and, where the token has privilege separation, for its user")
 	}
 	if p := d.settings.Pool; p != "" {
-		c.must(have.has("/pool/"+p, privPool), "privilege "+privPool+" on /pool/"+p, true,
+		c.should(have.has("/pool/"+p, privPool), "privilege "+privPool+" on /pool/"+p,
 			"the API token lacks it: cloning into the pool needs VM.Allocate only, moving machines between pools by hand needs this one", "add it to the role on /pool/"+p)
 	}
 	return provider.Report{Findings: c.findings}, nil
@@ -75,15 +75,13 @@ func (c *checkup) fail(subject, message, remedy string) {
 	c.findings = append(c.findings, provider.Finding{Subject: subject, Verdict: provider.VerdictFailed, Message: message, Remedy: remedy})
 }
 
-func (c *checkup) must(good bool, subject string, weak bool, message, remedy string) {
-	switch {
-	case good:
+// should warns unless good.
+func (c *checkup) should(good bool, subject, message, remedy string) {
+	if good {
 		c.ok(subject, "")
-	case weak:
-		c.warn(subject, message, remedy)
-	default:
-		c.fail(subject, message, remedy)
+		return
 	}
+	c.warn(subject, message, remedy)
 }
 
 func (d *driver) checkNodes(c *checkup, all []resource, have permissions) {
@@ -127,7 +125,7 @@ func (d *driver) checkNodes(c *checkup, all []resource, have permissions) {
 			blind = append(blind, "/nodes/"+name)
 		}
 	}
-	c.must(len(blind) == 0, "privilege "+privNodeAudit+" on /nodes", true,
+	c.should(len(blind) == 0, "privilege "+privNodeAudit+" on /nodes",
 		"the API token lacks it on "+joinAnd(blind)+", so that free memory is not known and machines are spread by their number", "add the role PVEAuditor on /nodes")
 }
 
@@ -196,10 +194,10 @@ func (d *driver) checkTemplateConfig(ctx context.Context, c *checkup, t resource
 	}
 	slices.Sort(at.bridges)
 	if fleet.Value(d.settings.CloudInit, true) {
-		c.must(cloudInit, "cloud-init drive of the template", true, "the template has none, so that host name, address and key do not reach the machines", fmt.Sprintf("add one (qm set %d --ide2 STORAGE:cloudinit), or set cloud_init to false", t.VMID))
+		c.should(cloudInit, "cloud-init drive of the template", "the template has none, so that host name, address and key do not reach the machines", fmt.Sprintf("add one (qm set %d --ide2 STORAGE:cloudinit), or set cloud_init to false", t.VMID))
 	}
 	_, agent := withAgent(config.text("agent"))
-	c.must(agent, "guest agent of the template", true, "it is not enabled in the template; Headroom enables it for the machines, but it must be installed in the template for scripts to run", fmt.Sprintf("install qemu-guest-agent in the template and run qm set %d --agent 1", t.VMID))
+	c.should(agent, "guest agent of the template", "it is not enabled in the template; Headroom enables it for the machines, but it must be installed in the template for scripts to run", fmt.Sprintf("install qemu-guest-agent in the template and run qm set %d --agent 1", t.VMID))
 }
 
 func (d *driver) checkStorage(c *checkup, all []resource, at *place) {
@@ -224,7 +222,7 @@ func (d *driver) checkStorage(c *checkup, all []resource, at *place) {
 	at.storages = slices.Compact(at.storages)
 }
 
-func (d *driver) checkBridge(ctx context.Context, c *checkup, all []resource, at *place) error {
+func (d *driver) checkBridge(ctx context.Context, c *checkup, all []resource, have permissions, at *place) error {
 	bridge := d.settings.NetworkBridge
 	if bridge == "" {
 		return nil
@@ -232,6 +230,10 @@ func (d *driver) checkBridge(ctx context.Context, c *checkup, all []resource, at
 	at.bridges = append(at.bridges, d.bridge())
 	slices.Sort(at.bridges)
 	at.bridges = slices.Compact(at.bridges)
+	use := need{privileges: []string{privSDN}, paths: []string{"/sdn/zones/" + localSDNZone + "/" + bridge}, anyZone: bridge}
+	if !use.met(have) {
+		return nil // it cannot be seen for want of the right, which has a finding of its own
+	}
 	for _, n := range all {
 		if n.Type != "node" || n.Status != "online" || (len(d.settings.TargetNodes) > 0 && !slices.Contains(d.settings.TargetNodes, n.Node)) {
 			continue

@@ -46,15 +46,11 @@ func open(s Settings, host provider.Host) (provider.Driver, error) {
 	if err != nil {
 		return nil, provider.Errorf(provider.Invalid, "vmid_range %w", err)
 	}
-	now := host.Now
-	if now == nil {
-		now = time.Now
-	}
-	a, err := newAPI(s, now)
+	a, err := newAPI(s, host.Now)
 	if err != nil {
 		return nil, err
 	}
-	d := &driver{settings: s, api: a, now: now, from: from, to: to, claimed: map[int]string{}}
+	d := &driver{settings: s, api: a, now: host.Now, from: from, to: to, claimed: map[int]string{}}
 	if len(s.TargetNodes) > 0 {
 		return placed{d}, nil
 	}
@@ -134,7 +130,7 @@ func (d *driver) look(ctx context.Context, r resource, owner provider.Owner, ste
 	if !candidate(r) {
 		return provider.Instance{}, false, nil
 	}
-	if !steps.take() {
+	if !steps.take(1) {
 		// Whose it is has to wait for the next listing; it is young.
 		return provider.Instance{}, false, nil
 	}
@@ -147,8 +143,8 @@ func (d *driver) look(ctx context.Context, r resource, owner provider.Owner, ste
 	switch {
 	case err != nil && fatal(ctx, err):
 		return provider.Instance{}, false, err
-	case err != nil, !ok, n.owned().Owner() != owner:
-		return provider.Instance{}, false, nil
+	case !ok || n.owned().Owner() != owner: // or it has gone, or its node does not answer
+		return provider.Instance{}, false, nil //nolint:nilerr // one machine hinders no listing
 	}
 	i := d.unfinished(r, n)
 	if c.text("lock") == "" {

@@ -29,11 +29,11 @@ const (
 // budget is how many requests are left.
 type budget int
 
-func (b *budget) take() bool {
-	if *b <= 0 {
+func (b *budget) take(n budget) bool {
+	if *b < n {
 		return false
 	}
-	*b--
+	*b -= n
 	return true
 }
 
@@ -79,7 +79,7 @@ func (d *driver) wanted() map[string]any {
 
 // options are what a clone is configured with, seen what it got from its
 // template.
-func (n notes) options(c vmConfig, now time.Time) (map[string]any, error) {
+func (n notes) options(c vmConfig) (map[string]any, error) {
 	o := maps.Clone(n.Configure)
 	if o == nil {
 		o = map[string]any{}
@@ -141,10 +141,10 @@ func number(v any) (int64, bool) {
 // called for a machine whose tags have been set meanwhile. What goes wrong
 // leaves it as it is, for the next listing.
 func (d *driver) finish(ctx context.Context, r resource, n notes, c vmConfig, i *provider.Instance, steps *budget) {
-	if !steps.take() {
+	if !steps.take(1) {
 		return
 	}
-	o, err := n.options(c, d.now())
+	o, err := n.options(c)
 	if err == nil {
 		err = d.api.configure(ctx, r.Node, r.VMID, o)
 	}
@@ -156,7 +156,7 @@ func (d *driver) finish(ctx context.Context, r resource, n notes, c vmConfig, i 
 }
 
 func (d *driver) start(ctx context.Context, r resource, i *provider.Instance, steps *budget) {
-	if !steps.take() {
+	if !steps.take(1) {
 		return
 	}
 	if err := d.api.post(ctx, vmPath(r.Node, r.VMID, "/status/start"), nil); err != nil {
@@ -185,6 +185,7 @@ func (d *driver) settle(ctx context.Context, r resource, t tagged, i *provider.I
 	switch i.State {
 	case provider.StateRunning:
 		d.learnAddresses(ctx, r, t, i, steps)
+	case provider.StatePending, provider.StateDeleting, provider.StateFailed:
 	case provider.StateStopped:
 		i.State, i.Fault = provider.StatePending, ""
 		if r.Lock != "" {
@@ -197,7 +198,7 @@ func (d *driver) settle(ctx context.Context, r resource, t tagged, i *provider.I
 // startOnce starts a machine that has never been started. The listing may be
 // older than its start, so it is looked at anew.
 func (d *driver) startOnce(ctx context.Context, r resource, t tagged, i *provider.Instance, steps *budget) {
-	if !steps.take() || !steps.take() {
+	if !steps.take(2) {
 		return
 	}
 	s, err := d.api.status(ctx, r.Node, r.VMID)
@@ -224,7 +225,7 @@ func (d *driver) startOnce(ctx context.Context, r resource, t tagged, i *provide
 // learnAddresses writes the addresses of a machine into its tags, so that
 // listings have them without asking every machine.
 func (d *driver) learnAddresses(ctx context.Context, r resource, t tagged, i *provider.Instance, steps *budget) {
-	if !steps.take() || !steps.take() {
+	if !steps.take(2) {
 		return
 	}
 	addresses, err := d.api.addresses(ctx, r.Node, r.VMID)

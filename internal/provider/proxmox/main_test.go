@@ -1,11 +1,11 @@
 package proxmox
 
 import (
-	"io"
-	"log"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,12 +40,24 @@ func schema(t *testing.T) *fakeproxmox.Schema {
 	if _, err := os.Stat(path); err != nil && !set {
 		t.Skipf("the API schema of Proxmox VE is not there (%v): set HEADROOM_CONTRACTS to the directory that holds proxmox-apidata.js", err)
 	}
-	s, err := fakeproxmox.LoadSchema(path)
+	s, err := loaded(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
+
+// loaded reads the schema once for all tests.
+func loaded(path string) (*fakeproxmox.Schema, error) {
+	once.Do(func() { theSchema, errSchema = fakeproxmox.LoadSchema(path) })
+	return theSchema, errSchema
+}
+
+var (
+	once      sync.Once
+	theSchema *fakeproxmox.Schema
+	errSchema error
+)
 
 // site is a cluster behind TLS, and settings that fit it.
 type site struct {
@@ -57,14 +69,14 @@ type site struct {
 
 func newSite(t *testing.T, change func(*fakeproxmox.Options)) *site {
 	t.Helper()
-	o := fakeproxmox.Options{Schema: schema(t), Dir: t.TempDir(), Fail: t.Errorf, Secret: testSecret}
+	o := fakeproxmox.Options{Schema: schema(t), Dir: t.TempDir(), Fail: t.Errorf, Now: time.Now, Secret: testSecret}
 	if change != nil {
 		change(&o)
 	}
 	cloud := fakeproxmox.New(o)
 	server := httptest.NewUnstartedServer(cloud)
 	server.EnableHTTP2 = false
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // refused certificates are expected
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // refused certificates are expected
 	server.StartTLS()
 	t.Cleanup(func() {
 		cloud.Close()

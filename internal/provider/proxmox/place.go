@@ -114,6 +114,11 @@ func (d *driver) noTemplate(all []resource) error {
 		}
 		return provider.Errorf(provider.Invalid, "VM %s (%s) is no template: convert it to one, or name another in template", s.Template, loose[0].Name)
 	}
+	for _, r := range all {
+		if r.VMID != 0 && r.Name == "" && (r.Status == "unknown" || r.Status == "") {
+			return provider.Errorf(provider.Unavailable, "there is no template %s on the nodes that are up; node %s does not tell the names of its virtual machines: it is offline, or its statistics service pvestatd does not run", s.Template, r.Node)
+		}
+	}
 	if s.Node != "" {
 		elsewhere := s
 		elsewhere.Node = ""

@@ -39,7 +39,7 @@ func (d *driver) Render(ctx context.Context, req provider.Request) ([]provider.R
 	}
 	delete(c, "digest")
 	n, _ := parseNotes(o.Description, vmid)
-	configure, err := n.options(c, d.now())
+	configure, err := n.options(c)
 	if err != nil {
 		return nil, failure(what, err)
 	}

@@ -103,7 +103,7 @@ func (d *driver) RunScript(ctx context.Context, id string, script []byte, progre
 func (g guest) step(ctx context.Context, script []byte, progress string) (provider.ScriptRun, error) {
 	sum := sha256.Sum256(script)
 	p := delivery{}
-	if json.Unmarshal([]byte(progress), &p) != nil || p.Sum != hex.EncodeToString(sum[:6]) {
+	if json.Unmarshal([]byte(progress), &p) != nil || p.Next < 0 || p.Sum != hex.EncodeToString(sum[:6]) {
 		p = delivery{Exec: p.Exec}
 	}
 	if p.Sum == "" || p.Exec {

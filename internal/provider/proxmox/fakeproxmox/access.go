@@ -115,7 +115,7 @@ func (c *Cloud) denied(check []any, params map[string]any) string {
 	switch check[0] {
 	case "and":
 		for _, sub := range check[1:] {
-			if why := c.denied(sub.([]any), params); why != "" {
+			if why := c.denied(asList(sub), params); why != "" {
 				return why
 			}
 		}
@@ -123,7 +123,7 @@ func (c *Cloud) denied(check []any, params map[string]any) string {
 	case "or":
 		last := ""
 		for _, sub := range check[1:] {
-			why := c.denied(sub.([]any), params)
+			why := c.denied(asList(sub), params)
 			if why == "" {
 				return ""
 			}
@@ -136,6 +136,12 @@ func (c *Cloud) denied(check []any, params map[string]any) string {
 		return c.deniedPerm(check, params)
 	}
 	return fmt.Sprintf("Permission check failed (%v is not known to the fake)", check[0])
+}
+
+// asList is for values that the schema says are lists.
+func asList(v any) []any {
+	list, _ := v.([]any)
+	return list
 }
 
 func (c *Cloud) deniedPerm(check []any, params map[string]any) string {
@@ -156,7 +162,7 @@ func (c *Cloud) deniedPerm(check []any, params map[string]any) string {
 		}
 	}
 	var all, lacking []string
-	for _, p := range check[2].([]any) {
+	for _, p := range asList(check[2]) {
 		name := c.spelled(fmt.Sprint(p))
 		if !slices.Contains(all, name) {
 			all = append(all, name)

@@ -244,7 +244,7 @@ func (c *Cloud) putConfig(k call) (any, *failure) {
 	for name, value := range changes {
 		switch {
 		case strings.HasPrefix(name, "net"):
-			if wrong := c.mayAttach(v.node, value); wrong != nil {
+			if wrong := c.mayAttach(value); wrong != nil {
 				return nil, wrong
 			}
 			value = withMAC(value, v.id)
@@ -269,7 +269,7 @@ func sortTags(text string) string {
 	return strings.Join(slices.Compact(tags), ";")
 }
 
-func (c *Cloud) mayAttach(on, device string) *failure {
+func (c *Cloud) mayAttach(device string) *failure {
 	bridge, tag := "", ""
 	for part := range strings.SplitSeq(device, ",") {
 		if b, ok := strings.CutPrefix(part, "bridge="); ok {
@@ -312,7 +312,7 @@ func (c *Cloud) clone(k call) (any, *failure) {
 	for key, value := range from.conf {
 		switch {
 		case strings.HasPrefix(key, "net"):
-			if wrong := c.mayAttach(from.node, value); wrong != nil {
+			if wrong := c.mayAttach(value); wrong != nil {
 				return nil, wrong
 			}
 		case isDisk(key):

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// Options shape a cluster. Schema, Dir and Fail are required.
+// Options shape a cluster. Schema, Dir, Fail and Now are required.
 type Options struct {
 	Schema  *Schema
 	Dir     string                           // where guests have their files
 	Fail    func(format string, args ...any) // told of requests that the schema refuses
-	Now     func() time.Time                 // nil: the clock
-	Release int                              // 8 or 9; 0: 9
-	TokenID string                           // "headroom@pve!test" when empty
+	Now     func() time.Time
+	Release int    // 8 or 9; 0: 9
+	TokenID string // "headroom@pve!test" when empty
 	Secret  string
 	Grants  []Grant // nil: Administrator
 
@@ -55,12 +55,11 @@ type Cloud struct {
 }
 
 type node struct {
-	name     string
-	online   bool
-	maxMem   float64
-	usedMem  float64
-	bridges  []string
-	capacity error
+	name    string
+	online  bool
+	maxMem  float64
+	usedMem float64
+	bridges []string
 }
 
 type storage struct {
@@ -121,9 +120,6 @@ type fault struct {
 // New makes a cluster of one node, pve1, with the template 9000 named "base"
 // on it, storage local-lvm and bridge vmbr0.
 func New(o Options) *Cloud {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	if o.Release == 0 {
 		o.Release = 9
 	}

@@ -118,8 +118,8 @@ func (c *Cloud) exec(k call) (any, *failure) {
 		return nil, wrong
 	}
 	var args []string
-	for _, a := range k.params["command"].([]any) {
-		text := a.(string)
+	for _, a := range asList(k.params["command"]) {
+		text, _ := asText(a)
 		if p, ok := g.path(text); ok {
 			text = p
 		}

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 )
 
 // Schema is the published description of the API.
@@ -70,13 +69,9 @@ func (l *loose) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-var schemas sync.Map // path of the file to *Schema: it is large and does not change
-
-// LoadSchema reads the file apidata.js of the API viewer.
+// LoadSchema reads the file apidata.js of the API viewer. It is large: load it
+// once.
 func LoadSchema(path string) (*Schema, error) {
-	if s, ok := schemas.Load(path); ok {
-		return s.(*Schema), nil
-	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the API schema of Proxmox VE: %w", err)
@@ -114,7 +109,6 @@ func LoadSchema(path string) (*Schema, error) {
 	if err := walk(top); err != nil {
 		return nil, err
 	}
-	schemas.Store(path, s)
 	return s, nil
 }
 
@@ -276,7 +270,7 @@ func (p *parameter) checkFormat(text string) error {
 	}
 	var keys map[string]*parameter
 	if err := json.Unmarshal(p.Format, &keys); err != nil {
-		return nil
+		return fmt.Errorf("the schema has a format that is neither a name nor a list of keys: %w", err)
 	}
 	return checkCompound(keys, text)
 }
