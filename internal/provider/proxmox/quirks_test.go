@@ -148,6 +148,10 @@ func TestStrangerAtOurVMID(t *testing.T) {
 			t.Errorf("%s: delete: %v", name, err)
 		}
 	}
+	again, err := d.Create(t.Context(), request("01jremoved"))
+	if err != nil || again.ID == i.ID {
+		t.Errorf("a repeated create took over VM %s: %v", again.ID, err)
+	}
 	// Tags and notes that disagree: a person has to look.
 	for name, conf := range map[string]map[string]string{
 		"tags alone":     {"tags": ours["tags"]},
@@ -161,10 +165,6 @@ func TestStrangerAtOurVMID(t *testing.T) {
 	}
 	if s.VMs()[id.vmid].Config["name"] != "precious" {
 		t.Error("the stranger was touched")
-	}
-	again, err := d.Create(t.Context(), request("01jremoved"))
-	if err != nil || again.ID == i.ID {
-		t.Errorf("a repeated create took over VM %s: %v", again.ID, err)
 	}
 }
 
