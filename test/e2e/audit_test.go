@@ -330,8 +330,11 @@ func (c *cluster) checkHistory() (wrong []string) {
 			if err := c.past.add(e); err != nil {
 				wrong = append(wrong, fmt.Sprintf("event %d: %v", e.seq, err))
 			}
-			if fleet.EventType(e.kind) == fleet.EventServerLost && !c.load.killedMachine(e.name) {
+			// One that its maker did not come to start, being killed, is replaced.
+			served := c.past.phase[e.id] == string(fleet.PhaseReady) || c.past.phase[e.id] == string(fleet.PhaseDraining)
+			if fleet.EventType(e.kind) == fleet.EventServerLost && served && !c.load.killedMachine(e.name) {
 				wrong = append(wrong, fmt.Sprintf("event %d: server %s was given up for lost, and nobody had killed it", e.seq, e.name))
+				c.story("'" + e.id + "'")
 			}
 		}
 		if len(events) == 0 {

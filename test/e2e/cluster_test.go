@@ -305,12 +305,21 @@ func (c *cluster) other(not *controller) *controller {
 }
 
 // works has a machine made or removed, which takes the owner of the pool and
-// that of the provider, and returns how long that took.
-func (c *cluster) works(at *controller) time.Duration {
+// that of the provider, and waits for it.
+func (c *cluster) works(at *controller) {
+	c.t.Helper()
+	c.finishWork(at, c.startWork(at))
+}
+
+func (c *cluster) startWork(at *controller) (began time.Time) {
 	c.t.Helper()
 	c.probe = 1 - c.probe
-	began := time.Now()
 	c.apply(at, fmt.Sprintf(probeManifest, c.probe))
+	return time.Now()
+}
+
+func (c *cluster) finishWork(at *controller, began time.Time) {
+	c.t.Helper()
 	api := c.api(at)
 	c.until(fmt.Sprintf("the pool has %d machines", c.probe), resumeTime, func() bool {
 		list, err := api.Servers(c.t.Context(), client.ServerFilter{Pool: "probe"})
@@ -319,12 +328,10 @@ func (c *cluster) works(at *controller) time.Duration {
 		}
 		return c.probe == 0 || list[0].Phase == fleet.PhaseReady
 	})
-	took := time.Since(began)
-	if took > resumeTime/2 {
+	if time.Since(began) > resumeTime/2 {
 		c.histories()
 		c.story("SELECT id FROM (SELECT id FROM servers WHERE pool = 'probe' ORDER BY created_at DESC LIMIT 1) AS last")
 	}
-	return took
 }
 
 // under runs f while sessions come and go, and checks then that everything

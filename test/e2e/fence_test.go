@@ -6,27 +6,38 @@ import (
 	"time"
 )
 
-// fenceLog has PostgreSQL itself note each event that a loop of a node writes:
-// which node it was (its application_name is its address), and whether that node
+// fenceLog has PostgreSQL itself note each event that a loop of a node writes,
+// and what loops remember of providers and pools: which node it was (its application_name is its address), and whether that node
 // owned the work at this moment. Nothing that a node believes goes into it.
 const fenceLog = `
 CREATE TABLE test_writes (at BIGINT, app TEXT, seq BIGINT, what TEXT, keys TEXT[], owned BOOLEAN);
-CREATE FUNCTION test_note() RETURNS trigger AS $$
-DECLARE
-	me   TEXT := current_setting('application_name');
-	vm   TEXT := COALESCE(NEW.data::jsonb ->> 'vm_provider', '');
-	keys TEXT[] := CASE NEW.kind
+CREATE FUNCTION test_note(seq BIGINT, what TEXT, keys TEXT[]) RETURNS void AS $$
+	INSERT INTO test_writes SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT, me, seq, what, keys,
+		EXISTS (SELECT 1 FROM owners JOIN nodes ON nodes.id = owners.node
+			WHERE owners.key = ANY(keys) AND nodes.address LIKE '%' || substring(me FROM ':[0-9]+$'))
+	FROM current_setting('application_name') AS me
+$$ LANGUAGE sql;
+CREATE FUNCTION test_event() RETURNS trigger AS $$
+DECLARE vm TEXT := COALESCE(NEW.data::jsonb ->> 'vm_provider', '');
+BEGIN
+	PERFORM test_note(NEW.seq, NEW.type || ' ' || NEW.name, CASE NEW.kind
 		WHEN 'Server'     THEN ARRAY['pool/' || NEW.pool, CASE vm WHEN '' THEN 'fixed' ELSE 'provider/' || vm END]
 		WHEN 'VMProvider' THEN ARRAY['provider/' || NEW.name, 'pool/example', 'pool/probe']
 		WHEN 'Session'    THEN ARRAY['system', 'pool/' || NEW.pool, 'provider/local', 'fixed']
-		ELSE ARRAY['pool/' || NEW.pool] END;
-BEGIN
-	INSERT INTO test_writes SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT, me, NEW.seq, NEW.type || ' ' || NEW.name, keys,
-		EXISTS (SELECT 1 FROM owners JOIN nodes ON nodes.id = owners.node
-			WHERE owners.key = ANY(keys) AND nodes.address LIKE '%' || substring(me FROM ':[0-9]+$'));
+		ELSE ARRAY['pool/' || NEW.pool] END);
 	RETURN NULL;
 END $$ LANGUAGE plpgsql;
-CREATE TRIGGER test_note AFTER INSERT ON events FOR EACH ROW WHEN (NEW.actor = 'controller') EXECUTE FUNCTION test_note();
+CREATE TRIGGER test_event AFTER INSERT ON events FOR EACH ROW WHEN (NEW.actor = 'controller') EXECUTE FUNCTION test_event();
+CREATE FUNCTION test_provider() RETURNS trigger AS $$ BEGIN
+	PERFORM test_note(0, 'state of provider ' || NEW.provider, ARRAY['provider/' || NEW.provider, 'pool/example', 'pool/probe']);
+	RETURN NULL;
+END $$ LANGUAGE plpgsql;
+CREATE TRIGGER test_provider AFTER INSERT OR UPDATE ON provider_states FOR EACH ROW EXECUTE FUNCTION test_provider();
+CREATE FUNCTION test_config() RETURNS trigger AS $$ BEGIN
+	PERFORM test_note(0, 'state of config ' || NEW.config, ARRAY['pool/' || NEW.config]);
+	RETURN NULL;
+END $$ LANGUAGE plpgsql;
+CREATE TRIGGER test_config AFTER INSERT OR UPDATE ON autoscale_states FOR EACH ROW EXECUTE FUNCTION test_config();
 `
 
 func (c *cluster) watchWrites() {

@@ -33,6 +33,7 @@ type load struct {
 	apis []*client.Client // the nodes, and whatever else passes calls on to them
 
 	mu       sync.Mutex
+	avoid    string            // URL of a node that is left alone
 	number   int               // of sessions asked for
 	held     map[string]string // sessions by id that must be active, with their keys
 	doubtful map[string]bool   // keys refused by one node after another had not answered
@@ -219,8 +220,15 @@ func (c *caller) end(ctx context.Context, id string) {
 func (c *caller) call(ctx context.Context, wait time.Duration, f func(context.Context, *client.Client) error) (sure bool, err error) {
 	var late <-chan time.Time
 	for n := 1; ; n++ {
+		api := c.apis[c.at%len(c.apis)]
+		c.note(func() {
+			if api.URL() == c.avoid {
+				c.at++
+				api = c.apis[c.at%len(c.apis)]
+			}
+		})
 		try, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTime+wait)
-		err := f(try, c.apis[c.at%len(c.apis)])
+		err := f(try, api)
 		cancel()
 		var told *fleet.Error
 		answered := err == nil || errors.As(err, &told) && told.Code != fleet.CodeUnavailable && told.Code != fleet.CodeInternal

@@ -42,7 +42,9 @@ func TestNodes(t *testing.T) {
 			c.start(victim)
 		})
 	}
-	c.under(func() { c.stopAndGoOn("provider/local") })
+	for _, key := range []string{"provider/local", "pool/probe"} {
+		c.under(func() { c.stopAndGoOn(key) })
+	}
 	t.Log("--- PostgreSQL is killed and comes back")
 	c.under(func() {
 		c.works(c.nodes[1])
@@ -88,30 +90,42 @@ func TestNodes(t *testing.T) {
 	stream.check()
 }
 
-// stopAndGoOn stops the owner of a key in the middle of its work, and lets it
-// go on when another has taken over.
+// beginWrite is what a node sends first when it writes to PostgreSQL.
+const beginWrite = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+// stopAndGoOn stops the owner of a key, and lets it go on when another has taken
+// over. What it was about to write when it was stopped, it then tries to write.
 func (c *cluster) stopAndGoOn(key string) {
 	c.t.Helper()
 	victim := c.owner(key, nil)
 	_, epoch := c.lease(key)
 	rest := c.other(victim)
 	c.t.Logf("--- %s, which owns %s, is stopped and goes on", victim.name, key)
-	since := c.now()
-	// What it asks of the database gets no answer from now on, so that it stops
-	// in the middle of steps. The answers are there when it goes on.
+	// Nobody calls the node, so that only its loops write. They decide on what
+	// is applied, begin to write it and get no answer: then it stops.
+	c.balancer.leaveOut(victim.addr)
+	c.load.note(func() { c.load.avoid = victim.url() })
+	pause(c.t.Context(), tryTime)
 	relay := c.relays[c.index(victim)]
-	relay.hang()
-	pause(c.t.Context(), 100*time.Millisecond)
+	relay.hold(beginWrite)
+	since := c.now()
+	began := c.startWork(rest)
+	c.until("a write of the node is held up", resumeTime, func() bool { return relay.holds() > 0 })
 	c.signal(victim, syscall.SIGSTOP)
-	c.works(rest)
+	c.finishWork(rest, began)
 	c.owner(key, victim)
 	c.report("SIGSTOP of the owner", key, since, victim)
 	if _, now := c.lease(key); now <= epoch {
 		c.t.Errorf("the epoch of %s went from %d to %d", key, epoch, now)
 	}
+	// The database answers while the node is still stopped: its first act is to
+	// go on with what it was about to write.
 	relay.restore()
+	pause(c.t.Context(), 100*time.Millisecond)
 	c.signal(victim, syscall.SIGCONT)
 	c.works(rest)
+	c.balancer.leaveOut("")
+	c.load.note(func() { c.load.avoid = "" })
 	c.until("the node serves again", resumeTime, func() bool { return isReady(c.t.Context(), victim.addr) })
 	c.checkWrites()
 }

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -18,6 +19,8 @@ type relay struct {
 
 	mu     sync.Mutex
 	silent chan struct{}         // not nil: nothing gets through; closed when traffic goes on
+	only   string                // what a client sends with this text in it does not get through, nor what follows
+	held   int                   // messages that did not get through for that reason
 	down   bool                  // connections are refused
 	pairs  map[*relayed]struct{} // connections that are open
 }
@@ -79,8 +82,8 @@ func (r *relay) serve(ctx context.Context, from net.Conn) {
 	r.pairs[p] = struct{}{}
 	r.mu.Unlock()
 	var wg sync.WaitGroup
-	wg.Go(func() { r.forward(ctx, from, to); p.close() })
-	r.forward(ctx, to, from)
+	wg.Go(func() { r.forward(ctx, from, to, true); p.close() })
+	r.forward(ctx, to, from, false)
 	p.close()
 	wg.Wait()
 	r.mu.Lock()
@@ -88,12 +91,19 @@ func (r *relay) serve(ctx context.Context, from net.Conn) {
 	r.mu.Unlock()
 }
 
-func (r *relay) forward(ctx context.Context, from, to net.Conn) {
+func (r *relay) forward(ctx context.Context, from, to net.Conn, client bool) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
 		r.mu.Lock()
 		silent := r.silent
+		if silent != nil && r.only != "" {
+			if client && bytes.Contains(buffer[:n], []byte(r.only)) {
+				r.held++
+			} else {
+				silent = nil
+			}
+		}
 		r.mu.Unlock()
 		if silent != nil {
 			select {
@@ -112,9 +122,24 @@ func (r *relay) forward(ctx context.Context, from, to net.Conn) {
 func (r *relay) hang() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.only = ""
 	if r.silent == nil {
 		r.silent = make(chan struct{})
 	}
+}
+
+// hold lets everything through but what clients send with a text in it.
+func (r *relay) hold(text string) {
+	r.hang()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.only, r.held = text, 0
+}
+
+func (r *relay) holds() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.held
 }
 
 // cut closes every connection and refuses new ones.
@@ -129,7 +154,7 @@ func (r *relay) cut() {
 func (r *relay) restore() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.down = false
+	r.down, r.only = false, ""
 	if r.silent != nil {
 		close(r.silent)
 		r.silent = nil
@@ -157,6 +182,7 @@ type balancer struct {
 	mu    sync.Mutex
 	ready []string
 	next  int
+	spare string // a node that gets no connections, ready or not
 }
 
 const (
@@ -201,15 +227,21 @@ func (b *balancer) pick(ctx context.Context) (net.Conn, string, error) {
 }
 
 func (b *balancer) ask(ctx context.Context) {
+	b.mu.Lock()
+	spare := b.spare
+	b.mu.Unlock()
 	answers := make([]bool, len(b.nodes))
 	var wg sync.WaitGroup
 	for i, addr := range b.nodes {
+		if addr == spare {
+			continue
+		}
 		wg.Go(func() { answers[i] = isReady(ctx, addr) })
 	}
 	wg.Wait()
 	var ready []string
 	for i, addr := range b.nodes {
-		if answers[i] {
+		if answers[i] && addr != spare {
 			ready = append(ready, addr)
 		} else {
 			b.drop(addr)
@@ -218,6 +250,15 @@ func (b *balancer) ask(ctx context.Context) {
 	b.mu.Lock()
 	b.ready = ready
 	b.mu.Unlock()
+}
+
+// leaveOut sends no connections to a node any more; the empty one takes all
+// back.
+func (b *balancer) leaveOut(addr string) {
+	b.mu.Lock()
+	b.spare = addr
+	b.mu.Unlock()
+	b.ask(context.Background())
 }
 
 func isReady(ctx context.Context, addr string) bool {
