@@ -157,11 +157,22 @@ func (l *loops) owned(key string, step func(ctx context.Context) (time.Duration,
 
 // A pool of many machines is woken by each of them. A pass that took longer
 // than longPass is followed by a rest of restFactor times as long, unless it
-// has more to do at once; small pools are looked at without delay.
+// has more to do at once; small pools are looked at without delay. A pass that
+// took very long was held up, by a database that did not answer or by a process
+// that was stopped, and says nothing of the next one.
 const (
-	longPass   = 20 * time.Millisecond
-	restFactor = 3
+	longPass    = 20 * time.Millisecond
+	restFactor  = 3
+	longestRest = 3 * time.Second
 )
+
+// restAfter is how long a pool is not looked at after a pass.
+func restAfter(took time.Duration) time.Duration {
+	if took <= longPass {
+		return 0
+	}
+	return min(restFactor*took, longestRest)
+}
 
 func (l *loops) stepPool(_ context.Context, pool string) (time.Duration, error) {
 	return l.owned(keyPool+pool, func(ctx context.Context) (time.Duration, error) {
@@ -172,9 +183,9 @@ func (l *loops) stepPool(_ context.Context, pool string) (time.Duration, error) 
 		next, err := l.c.ReconcilePool(ctx, pool)
 		now := l.c.now()
 		after := until(now, next)
-		if took := now.Sub(began); took > longPass && after != 0 {
+		if rest := restAfter(now.Sub(began)); rest > 0 && after != 0 && err == nil {
 			l.mu.Lock()
-			l.restUntil[pool] = now.Add(restFactor * took)
+			l.restUntil[pool] = now.Add(rest)
 			l.mu.Unlock()
 		}
 		return after, err

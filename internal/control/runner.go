@@ -35,6 +35,9 @@ func (l *loops) gained(key string) {
 	pool, isPool := strings.CutPrefix(key, keyPool)
 	switch {
 	case isPool:
+		l.mu.Lock()
+		delete(l.restUntil, pool)
+		l.mu.Unlock()
 		l.pools.Add(pool)
 	case strings.HasPrefix(key, keyDNS):
 		name := strings.TrimPrefix(key, keyDNS)
