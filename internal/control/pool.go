@@ -141,7 +141,10 @@ func (c *Controller) stage(ctx context.Context, in plan.Input, st plan.Staging) 
 			done = s != nil
 			return err
 		})
-		if err != nil || !done {
+		switch {
+		case errors.Is(err, store.ErrNotFound): // no room: the planner makes some
+			return made, nil
+		case err != nil || !done:
 			return made, err
 		}
 		made = true

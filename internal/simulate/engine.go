@@ -47,7 +47,8 @@ type Options struct {
 	Script    func(call sim.Call) sim.Fault // decides about each call that reaches the cloud
 	Deliver   func(m Message) []Delivery    // decides about each message of a machine; nil: each arrives once and at once
 	Committed func(events []fleet.Event)
-	Stepped   func(what, key string) error // after each step, with what was done
+	Stepped   func(what, key string) error      // after each step, with what was done
+	Failed    func(what, key string, err error) // a step of the controller has failed; it is repeated
 	Crashed   func(what, key string)
 	Note      func(format string, args ...any)
 }
@@ -145,6 +146,9 @@ func (o *Options) defaults() {
 	}
 	if o.Crashed == nil {
 		o.Crashed = func(string, string) {}
+	}
+	if o.Failed == nil {
+		o.Failed = func(string, string, error) {}
 	}
 	if o.Note == nil {
 		o.Note = func(string, ...any) {}

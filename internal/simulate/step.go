@@ -50,6 +50,7 @@ func (e *Engine) step(ctx context.Context, at time.Time) error {
 		return err
 	case err != nil:
 		e.opt.Note("%s %s failed: %v", next.what, next.key, err)
+		e.opt.Failed(next.what, next.key, err)
 		e.schedule(next, time.Second)
 	case after >= 0:
 		e.schedule(next, after)

@@ -75,6 +75,9 @@ func (w *World) crash(point string) bool {
 	return hit
 }
 
+// simulatedFault is how errors of the database begin that a history wants.
+const simulatedFault = "the simulated database failed"
+
 func (w *World) failCommit(controller bool, stage store.CommitStage) error {
 	kind, p := "failed-commit", w.chaos.FailCommit
 	if stage == store.AfterCommit {
@@ -84,7 +87,7 @@ func (w *World) failCommit(controller bool, stage store.CommitStage) error {
 		return nil
 	}
 	w.note("%s of the controller: %v", kind, controller)
-	return fleet.Errorf(fleet.CodeUnavailable, "the simulated database failed: %s", kind)
+	return fleet.Errorf(fleet.CodeUnavailable, simulatedFault+": %s", kind)
 }
 
 // script watches the calls that reach the cloud and lets the faults of the

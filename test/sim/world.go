@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,7 +115,7 @@ func (w *World) start() {
 		Shape: func(fleet.VMProviderSpec) fleet.Resources { return w.opt.Behaviour.Shape },
 		Pace:  simulate.Pace{Resync: 5 * time.Minute, Remnants: 10 * time.Minute, Beat: 30 * time.Second, Retain: time.Hour},
 		Crash: w.crash, Faults: w.failCommit, Script: w.script, Deliver: w.deliver,
-		Committed: w.committed, Stepped: w.stepped, Note: w.note,
+		Committed: w.committed, Stepped: w.stepped, Failed: w.failed, Note: w.note,
 		Crashed: func(what, key string) {
 			w.crashes++
 			w.note("CRASH in %s %s", what, key)
@@ -191,6 +192,14 @@ func (w *World) stepped(string, string) error {
 		w.checks.run()
 	}
 	return nil
+}
+
+// failed looks at why a step of the controller has failed: nothing but the
+// database can make one fail.
+func (w *World) failed(what, key string, err error) {
+	if !strings.Contains(err.Error(), simulatedFault) {
+		w.Fail("works", "the work on %s %s fails: %v", what, key, err)
+	}
 }
 
 // Run lets time pass until the given length of history is over.
