@@ -40,6 +40,13 @@ func (e *Engine) Jump(ctx context.Context, d time.Duration) error {
 	return e.start(ctx)
 }
 
+// Away lets time pass in which the controller is not there, and starts it again.
+func (e *Engine) Away(ctx context.Context, d time.Duration) error {
+	e.Clock.Step(d)
+	e.opt.Crashed("absence", d.String())
+	return e.start(ctx)
+}
+
 // dies says that the controller dies at this point, or has died before within
 // the step: whatever it does afterwards has no effect.
 func (e *Engine) dies(point string) bool {
@@ -58,10 +65,15 @@ func (e *Engine) fence(context.Context, *store.Tx) error {
 	return nil
 }
 
-// fault stands before and after each commit.
-func (e *Engine) fault(stage store.CommitStage) error {
+// fault stands at the stages of each transaction.
+func (e *Engine) fault(stage store.Stage) error {
 	if !e.ready {
 		return nil
+	}
+	if stage == store.BeforeWrite && e.acting && !e.dying && e.opt.Between != nil {
+		e.acting = false
+		e.opt.Between()
+		e.acting = true
 	}
 	if stage == store.AfterCommit && e.dies("commit") {
 		return errCrash

@@ -42,8 +42,9 @@ type Options struct {
 	// before and after each of its commits and each call to the cloud. true: it
 	// dies there, all that it knew is lost, and its next life begins.
 	Crash func(point string) bool
-	// Faults fails commits, of the controller or of what people and agents ask for.
-	Faults    func(controller bool, stage store.CommitStage) error
+	// Faults fails transactions, of the controller or of what people and agents ask for.
+	Faults    func(controller bool, stage store.Stage) error
+	Between   func()                        // stands before each write of the controller: others may be faster
 	Script    func(call sim.Call) sim.Fault // decides about each call that reaches the cloud
 	Deliver   func(m Message) []Delivery    // decides about each message of a machine; nil: each arrives once and at once
 	Committed func(events []fleet.Event)
@@ -133,7 +134,7 @@ func (o *Options) defaults() {
 		o.Crash = func(string) bool { return false }
 	}
 	if o.Faults == nil {
-		o.Faults = func(bool, store.CommitStage) error { return nil }
+		o.Faults = func(bool, store.Stage) error { return nil }
 	}
 	if o.Script == nil {
 		o.Script = func(sim.Call) sim.Fault { return sim.Fault{} }

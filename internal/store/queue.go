@@ -64,6 +64,9 @@ func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("before the database's turn: %w", context.Cause(ctx))
 	}
+	if err := s.fault(BeforeWrite); err != nil {
+		return err
+	}
 	j := &job{ctx: ctx, fn: fn, wake: make(chan signal, 1)}
 	lead, ok := s.queue.join(j)
 	if !ok {

@@ -26,6 +26,9 @@ func (s *Store) read(ctx context.Context, fn func(*Tx) error) (after []func(*Tx)
 	if s.closed.Load() {
 		return nil, fleet.Errorf(fleet.CodeUnavailable, "the database is closed: Headroom is stopping")
 	}
+	if err := s.fault(BeforeRead); err != nil {
+		return nil, err
+	}
 	// SQLite's statements are short and are not worth a watcher each; the
 	// context is looked at between them.
 	sqlctx := context.WithoutCancel(ctx)

@@ -27,17 +27,20 @@ type Options struct {
 	NewID func() string
 	// Log takes what no caller can be told; nil: nothing is logged.
 	Log *slog.Logger
-	// Faults lets a simulation fail commits; nil, as everywhere else: none fails.
-	Faults func(stage CommitStage) error
+	// Faults lets a simulation fail transactions; nil, as everywhere else: none
+	// fails.
+	Faults func(stage Stage) error
 }
 
-// CommitStage is a moment of a commit at which it can fail.
-type CommitStage int
+// Stage is a moment of a transaction at which it can fail.
+type Stage int
 
-// The stages of a commit.
+// The stages of a transaction.
 const (
-	BeforeCommit CommitStage = iota // nothing takes effect
-	AfterCommit                     // it has taken effect, its answer is lost
+	BeforeRead   Stage = iota // a read has not begun
+	BeforeWrite               // a write waits for its turn
+	BeforeCommit              // nothing takes effect
+	AfterCommit               // it has taken effect, its answer is lost
 )
 
 // Store is an open database. It may be used by many goroutines at once.
@@ -46,7 +49,7 @@ type Store struct {
 	clock        clock.PassiveClock
 	newID        func() string
 	log          *slog.Logger
-	faults       func(CommitStage) error
+	faults       func(Stage) error
 	installation string
 
 	queue  writeQueue

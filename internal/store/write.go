@@ -144,8 +144,8 @@ func (s *Store) attempt(ctx context.Context, c *conn, jobs []*job, alone int) *l
 	return nil
 }
 
-// fault is the failure of a commit that a simulation wants.
-func (s *Store) fault(stage CommitStage) error {
+// fault is the failure of a transaction that a simulation wants.
+func (s *Store) fault(stage Stage) error {
 	if s.faults == nil {
 		return nil
 	}

@@ -30,8 +30,11 @@ type Chaos struct {
 	CutList    float64 // a listing ends early without an error
 	RepeatList float64 // a listing shows everything twice
 
+	FailRead   float64 // a read of anybody fails
 	FailCommit float64 // a commit of anybody fails
 	LostCommit float64 // a commit of anybody takes effect and its answer is lost
+
+	Between float64 // somebody asks for a session or ends one just before the controller writes
 
 	LoseMail   float64 // a message of a machine is lost
 	LateMail   float64 // a message of a machine arrives up to ten minutes later
@@ -51,7 +54,7 @@ type Chaos struct {
 var Everything = Chaos{ //nolint:gochecknoglobals // a constant in all but name
 	Crash: 0.003, Refuse: 0.02, Throttle: 0.01, Lost: 0.03, NoCapacity: 0.03, Quota: 0.01, Forbid: 0.005, NeverBoot: 0.02, FailBoot: 0.02,
 	Die: 0.03, Mute: 0.02, LeaveDisk: 0.02, FailList: 0.03, CutList: 0.01, RepeatList: 0.01,
-	FailCommit: 0.003, LostCommit: 0.003, LoseMail: 0.02, LateMail: 0.02, DoubleMail: 0.03, FailScript: 0.02,
+	FailRead: 0.0005, FailCommit: 0.003, LostCommit: 0.003, Between: 0.02, LoseMail: 0.02, LateMail: 0.02, DoubleMail: 0.03, FailScript: 0.02,
 	Outage: 0.05, Storm: 0.05, Lies: 0.05, Jump: 0.05, Vanish: 0.05,
 }
 
@@ -78,9 +81,21 @@ func (w *World) crash(point string) bool {
 // simulatedFault is how errors of the database begin that a history wants.
 const simulatedFault = "the simulated database failed"
 
-func (w *World) failCommit(controller bool, stage store.CommitStage) error {
-	kind, p := "failed-commit", w.chaos.FailCommit
-	if stage == store.AfterCommit {
+func (w *World) failCommit(controller bool, stage store.Stage) error {
+	if w.looking {
+		return nil
+	}
+	if w.opt.Database != nil {
+		return w.opt.Database(stage)
+	}
+	var kind string
+	var p float64
+	switch stage {
+	case store.BeforeRead:
+		kind, p = "failed-read", w.chaos.FailRead
+	case store.BeforeCommit:
+		kind, p = "failed-commit", w.chaos.FailCommit
+	case store.AfterCommit:
 		kind, p = "lost-commit", w.chaos.LostCommit
 	}
 	if _, hit := w.luck.hit(kind, p); !hit {

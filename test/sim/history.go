@@ -89,7 +89,7 @@ func Play(t testing.TB, scenarios []Scenario, s Spec) (h History) {
 // live lets people, faults and crashes happen for a length of history.
 func (w *World) live(sc Scenario, length time.Duration) {
 	until := w.clock.Now().Add(length)
-	w.chaos = sc.Chaos
+	w.chaos, w.demand = sc.Chaos, sc.Demand
 	w.people(sc.Demand, until)
 	w.weatherman(until)
 	w.operators(until, func(d dice) {

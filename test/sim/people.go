@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
@@ -53,7 +54,8 @@ func (w *World) people(demand Demand, until time.Time) {
 
 // person asks for a session, keeps it alive and ends it, or forgets it.
 func (w *World) person(d dice, demand Demand) {
-	n := w.luck.count["session"]
+	w.persons++
+	n := w.persons
 	pool := pick(&d, demand.Pools...)
 	r := service.AcquireRequest{Pool: pool, User: fmt.Sprint("user", d.n(20)), IdempotencyKey: fmt.Sprint("key", n)}
 	agents, known := w.poolType(pool)
@@ -92,6 +94,27 @@ func (w *World) ask(r service.AcquireRequest, who string, stay time.Duration, fo
 	if !forgets {
 		w.after(who, stay, func() { w.leave(v.ID, who) })
 	}
+}
+
+// between lets somebody be faster than the controller that is about to write.
+func (w *World) between() {
+	if w.opt.Between != nil {
+		w.opt.Between(w)
+		return
+	}
+	d, hit := w.luck.hit("between", w.chaos.Between)
+	if !hit {
+		return
+	}
+	if ids := slices.Sorted(maps.Keys(w.ledger.sessions)); len(ids) > 0 && d.n(2) == 0 {
+		if id := ids[d.n(len(ids))]; !w.ledger.sessions[id].staged {
+			w.note("meanwhile session %s is ended", id)
+			w.leave(id, "whoever ends "+id)
+		}
+		return
+	}
+	w.note("meanwhile somebody asks for a session")
+	w.person(d, w.demand)
 }
 
 // keepAlive renews a session until its person goes.
@@ -197,67 +220,4 @@ func (w *World) meddle(d dice) {
 func (w *World) remove(kind fleet.Kind, name string) {
 	err := w.service.DeleteObject(w.t.Context(), Admin(), kind, name, service.Condition{}, true)
 	w.note("the operator deletes %s %s: %v", kind, name, err)
-}
-
-// Acquire asks for a session and returns its id, empty when it was refused.
-func (w *World) Acquire(pool string, cores int64, memoryMiB int64) string {
-	w.t.Helper()
-	v, err := w.service.Acquire(w.t.Context(), Admin(), service.AcquireRequest{
-		Pool: pool, Cores: fleet.Cores(cores) * fleet.Core, Memory: fleet.Memory(memoryMiB),
-	})
-	if err != nil {
-		w.note("acquire refused: %v", err)
-		return ""
-	}
-	return v.ID
-}
-
-// End ends a session.
-func (w *World) End(id string) {
-	w.t.Helper()
-	w.ledger.ending[id] = true
-	_, err := w.service.EndSession(w.t.Context(), Admin(), id)
-	w.must(err, "ending a session")
-}
-
-// WantState fails unless the session is in the state.
-func (w *World) WantState(id string, want fleet.SessionState) {
-	w.t.Helper()
-	w.read(func(tx *store.Tx) error {
-		s, err := tx.Session(id)
-		if err == nil && s.State != want {
-			w.Fail("wanted", "session %s is %s (%s), want %s", id, s.State, s.Reason, want)
-		}
-		return err
-	})
-}
-
-// Phases counts the servers of each phase.
-func (w *World) Phases() map[fleet.Phase]int {
-	w.t.Helper()
-	got := map[fleet.Phase]int{}
-	w.read(func(tx *store.Tx) error {
-		servers, err := tx.Servers(store.ServerFilter{IncludeGone: true})
-		for _, s := range servers {
-			got[s.Phase]++
-		}
-		return err
-	})
-	return got
-}
-
-// WantPhases fails unless the servers are in these phases and no others.
-func (w *World) WantPhases(want map[fleet.Phase]int) {
-	w.t.Helper()
-	if got := w.Phases(); !maps.Equal(got, want) {
-		w.Fail("wanted", "servers are in phases %v, want %v", got, want)
-	}
-}
-
-// WantMachines fails unless the cloud holds so many machines.
-func (w *World) WantMachines(n int) {
-	w.t.Helper()
-	if got := len(w.cloud.Instances()); got != n {
-		w.Fail("wanted", "the cloud holds %d machines, want %d", got, n)
-	}
 }

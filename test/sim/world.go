@@ -37,6 +37,8 @@ type Options struct {
 	Grace       time.Duration // of the kind; 0: 2 minutes
 	Fault       func(call sim.Call) sim.Fault
 	Crash       func(point string) bool
+	Database    func(stage store.Stage) error
+	Between     func(w *World)
 }
 
 // World is a history in the making.
@@ -58,6 +60,10 @@ type World struct {
 	checks  *checks
 	ledger  *ledger
 	fail    func(Failure)
+
+	demand  Demand
+	persons int
+	looking bool // the harness itself reads
 
 	luck    *luck
 	chaos   Chaos
@@ -114,7 +120,7 @@ func (w *World) start() {
 		},
 		Shape: func(fleet.VMProviderSpec) fleet.Resources { return w.opt.Behaviour.Shape },
 		Pace:  simulate.Pace{Resync: 5 * time.Minute, Remnants: 10 * time.Minute, Beat: 30 * time.Second, Retain: time.Hour},
-		Crash: w.crash, Faults: w.failCommit, Script: w.script, Deliver: w.deliver,
+		Crash: w.crash, Faults: w.failCommit, Between: w.between, Script: w.script, Deliver: w.deliver,
 		Committed: w.committed, Stepped: w.stepped, Failed: w.failed, Note: w.note,
 		Crashed: func(what, key string) {
 			w.crashes++
@@ -211,5 +217,7 @@ func (w *World) Run(d time.Duration) {
 // read runs a transaction that must work.
 func (w *World) read(f func(tx *store.Tx) error) {
 	w.t.Helper()
+	w.looking = true
+	defer func() { w.looking = false }()
 	w.must(w.store.Read(w.t.Context(), f), "reading")
 }
