@@ -44,7 +44,8 @@ func (h *hearing) at(now time.Time) time.Time {
 	return h.since
 }
 
-// hearingSince is since when silence counts.
+// hearingSince is since when silence counts. It is asked when the database has
+// just worked: without it nobody's sign of life could have been kept.
 func (c *Controller) hearingSince() time.Time { return c.hearing.at(c.now()) }
 
 func later(a, b time.Time) time.Time {

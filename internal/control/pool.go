@@ -225,7 +225,7 @@ func limitsOf(d plan.Decision) string {
 	for _, cd := range d.Configs {
 		for _, r := range cd.Reasons {
 			switch r.Code {
-			case plan.ReasonMaxServers, plan.ReasonMax, plan.ReasonFrozen, plan.ReasonDisabled, plan.ReasonTooLarge, plan.ReasonNoShape, plan.ReasonProvider:
+			case plan.ReasonMaxServers, plan.ReasonMax, plan.ReasonFrozen, plan.ReasonDisabled, plan.ReasonTooLarge, plan.ReasonNoShape, plan.ReasonProvider, plan.ReasonOvershoot:
 				out = append(out, cd.Config+": "+r.Message)
 			case plan.ReasonBlocked:
 				// Its end moves with every attempt; the provider's own events tell it.
@@ -328,9 +328,13 @@ func (c *Controller) allow(tx *store.Tx, name string, n int64) (allowed, revisio
 	if err != nil {
 		return 0, 0, err
 	}
+	orphans, err := snapshot.Orphans(tx, name)
+	if err != nil {
+		return 0, 0, err
+	}
 	tokens := snapshot.Tokens(spec, state, c.now())
-	allowed = max(min(n, spec.MaxInstances-exists, int64(tokens)), 0)
-	if allowed == 0 || spec.Frozen {
+	allowed = max(min(n, spec.MaxInstances-exists-orphans, int64(tokens)), 0)
+	if allowed == 0 || spec.Frozen || state.SweepError != "" {
 		return 0, 0, nil
 	}
 	state.Provider, state.Tokens, state.TokensAt = name, tokens-float64(allowed), c.now()

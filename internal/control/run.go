@@ -337,7 +337,6 @@ func (l *loops) resync(ctx context.Context) {
 // enqueueAll looks up what there is to be owned, and wakes what this node owns
 // of the pools and of the system's work.
 func (l *loops) enqueueAll(ctx context.Context) error {
-	l.c.hearingSince()
 	var names [3][]string // pools, providers, DNS providers
 	err := l.c.Store.Read(ctx, func(tx *store.Tx) (err error) {
 		for i, kind := range []fleet.Kind{fleet.KindPool, fleet.KindVMProvider, fleet.KindDNSProvider} {
@@ -357,6 +356,7 @@ func (l *loops) enqueueAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	l.c.hearingSince()
 	keys := []string{keySystem, keyFixed}
 	for i, prefix := range []string{keyPool, keyProvider, keyDNS} {
 		for _, name := range names[i] {

@@ -18,9 +18,9 @@ const expireBatch = 200
 // none is.
 func (c *Controller) ExpireSessions(ctx context.Context) (time.Time, error) {
 	var next time.Time
-	since := c.hearingSince()
 	err := c.write(ctx, func(tx *store.Tx) error {
 		next = time.Time{}
+		since := c.hearingSince()
 		ended := 0
 		due, err := tx.SessionsDue(c.now(), expireBatch)
 		if err != nil {

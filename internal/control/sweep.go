@@ -15,9 +15,6 @@ import (
 // database knows nothing of the objects; at least one.
 const maxSweepShare = 0.2
 
-// sightingMachine is the kind under which machines without a row are counted.
-const sightingMachine = "machine"
-
 // orphan is a machine in the cloud that bears our marks and that no living
 // row explains.
 type orphan struct {
@@ -82,7 +79,7 @@ func (c *Controller) orphans(ctx context.Context, r *realm, l *provider.Listing)
 		list, err := tx.Sightings(r.provider)
 		before = make(map[string]store.Sighting, len(list))
 		for _, s := range list {
-			if s.Kind == sightingMachine {
+			if s.Kind == store.SightingMachine {
 				before[s.CloudID] = s
 			}
 		}
@@ -100,7 +97,7 @@ func (c *Controller) orphans(ctx context.Context, r *realm, l *provider.Listing)
 			s, again := before[o.inst.ID]
 			if !again {
 				s = store.Sighting{
-					Provider: r.provider, Kind: sightingMachine, CloudID: o.inst.ID, Name: o.inst.Name,
+					Provider: r.provider, Kind: store.SightingMachine, CloudID: o.inst.ID, Name: o.inst.Name,
 					ServerID: o.inst.Tags.Server, FirstSeen: l.At,
 				}
 			}
@@ -126,7 +123,7 @@ func (c *Controller) orphans(ctx context.Context, r *realm, l *provider.Listing)
 		}
 		for id := range before { // explained or gone meanwhile
 			if _, still := l.ByID(id); !still || !isSuspect(suspects, id) {
-				if err := tx.DeleteSighting(r.provider, sightingMachine, id); err != nil {
+				if err := tx.DeleteSighting(r.provider, store.SightingMachine, id); err != nil {
 					return err
 				}
 			}
@@ -239,7 +236,7 @@ func (c *Controller) reportsOnly(ctx context.Context, name string) (report bool,
 }
 
 func (c *Controller) stopSweep(ctx context.Context, r *realm, unknown, all int) error {
-	return c.setSweepError(ctx, r, fmt.Sprintf("%d of %d machines are not in the database; nothing of them is removed, since the database may be the one that is wrong", unknown, all))
+	return c.setSweepError(ctx, r, fmt.Sprintf("%d of %d machines are not in the database; none of them is removed and no machine is made, since the database may be the one that is wrong: delete them in the cloud, or bring back the database that knows them", unknown, all))
 }
 
 // setSweepError raises or clears the alert of a provider's sweep.

@@ -192,6 +192,11 @@ func (p *pass) pick(c *configPass, suits func(shape fleet.Resources) bool) (offe
 		case p.in.Now.Before(pr.BlockedUntil):
 			p.wake(pr.BlockedUntil)
 			c.because(ReasonBlocked, pr.BlockedUntil, "provider %s is not used until %s: %s", name, pr.BlockedUntil.UTC().Format(time.TimeOnly), pr.BlockedReason)
+		case pr.Trial && (pr.Trying || p.made[name] > 0):
+			// Its outcome is an event: nothing needs to wait for a moment.
+			c.because(ReasonBlocked, time.Time{}, "provider %s is tried with one machine after its failures", name)
+		case pr.Overshoot != "":
+			c.because(ReasonOvershoot, time.Time{}, "provider %s makes no further machine: %s", name, pr.Overshoot)
 		case !suits(c.Shapes[name]):
 			c.because(ReasonTooLarge, time.Time{}, "machines of provider %s (%s) do not offer what is needed", name, c.Shapes[name])
 		case pr.Exists+p.made[name] >= pr.Max:
@@ -206,6 +211,9 @@ func (p *pass) pick(c *configPass, suits func(shape fleet.Resources) bool) (offe
 			return offer{}, 0
 		default:
 			allowed := min(room, pr.Max-pr.Exists-p.made[name])
+			if pr.Trial {
+				allowed = 1
+			}
 			return offer{name, c.Shapes[name]}, min(allowed, int64(min(pr.Tokens-float64(p.made[name]), 1e12)))
 		}
 	}

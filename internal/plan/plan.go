@@ -67,6 +67,9 @@ type Provider struct {
 	BlockedReason  string
 	Tokens         float64       // creations that the rate allows now
 	TokenEvery     time.Duration // time in which one more becomes allowed
+	Trial          bool          // its circuit has been open: one machine at a time is tried
+	Trying         bool          // that machine is under way
+	Overshoot      string        // why it makes no more machines although there is room: more exist than anybody explains
 	MissingSetting string        // why the provider cannot be used at all, e.g. it does not exist
 }
 
@@ -156,6 +159,7 @@ const (
 	ReasonMaxStandby  ReasonCode = "max_standby"   // standby shrinks under max_total_standby
 	ReasonMax         ReasonCode = "max_instances" // the provider's ceiling
 	ReasonBlocked     ReasonCode = "provider_blocked"
+	ReasonOvershoot   ReasonCode = "overshoot" // more machines exist than the records explain
 	ReasonRate        ReasonCode = "create_rate"
 	ReasonFrozen      ReasonCode = "frozen"
 	ReasonDisabled    ReasonCode = "disabled"

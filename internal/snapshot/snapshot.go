@@ -148,23 +148,48 @@ func loadProvider(tx *store.Tx, in *plan.Input, name string) (fleet.VMProviderSp
 		Tokens:     Tokens(spec, state, in.Now),
 		TokenEvery: time.Duration(float64(time.Second) / fleet.Or(spec.CreateRate, fleet.DefaultCreateRate)),
 	}
+	orphans, err := Orphans(tx, name)
+	if err != nil {
+		return spec, err
+	}
+	p.Exists += orphans
+	p.Overshoot = state.SweepError
 	p.BlockedUntil, p.BlockedReason = Blocked(state, in.Now)
 	if state.Circuit != "" && state.Circuit != CircuitClosed {
-		p.Tokens = min(p.Tokens, trial(in.Servers, name))
+		p.Trial, p.Trying = true, trying(in.Servers, name)
 	}
 	in.Providers[name] = p
 	return spec, nil
 }
 
-// trial is how many machines a provider may make whose circuit is not closed:
-// one at a time.
-func trial(servers []*fleet.Server, provider string) float64 {
-	for _, s := range servers {
-		if s.VMProvider == provider && (s.Phase == fleet.PhasePlanned || s.Phase == fleet.PhaseCreating) {
-			return 0
+// orphanAge is how long a machine that no server explains must have been seen
+// before it takes up room: one that has just been deleted may be listed for a
+// while.
+const orphanAge = 2 * time.Minute
+
+// Orphans counts the machines of a provider that no server explains. They exist
+// and count against its max_instances.
+func Orphans(tx *store.Tx, provider string) (n int64, err error) {
+	list, err := tx.Sightings(provider)
+	if err != nil {
+		return 0, fmt.Errorf("reading sightings of provider %s: %w", provider, err)
+	}
+	for _, s := range list {
+		if s.Kind == store.SightingMachine && s.Count >= 2 && s.LastSeen.Sub(s.FirstSeen) >= orphanAge {
+			n++
 		}
 	}
-	return 1
+	return n, nil
+}
+
+// trying says that a machine of the provider is on its way to its first answer.
+func trying(servers []*fleet.Server, provider string) bool {
+	for _, s := range servers {
+		if s.VMProvider == provider && (s.Phase == fleet.PhasePlanned || s.Phase == fleet.PhaseCreating) {
+			return true
+		}
+	}
+	return false
 }
 
 // Blocked says until when a provider makes no machine, and why. A moment that

@@ -113,6 +113,10 @@ type Sighting struct {
 	Count                         int64
 }
 
+// SightingMachine is the kind of a sighting that is a machine; others are kinds
+// of remnants.
+const SightingMachine = "machine"
+
 // LogLine is a line of output of a machine.
 type LogLine struct {
 	At     time.Time

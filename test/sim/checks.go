@@ -98,7 +98,7 @@ func (c *checks) run() {
 			return err
 		}
 		for _, m := range machines {
-			if c.phase[m.Tags.Server] == "" {
+			if m.Tags.Installation == w.store.Installation() && c.phase[m.Tags.Server] == "" {
 				w.Fail("explained", "machine %s exists and no row explains it", m.ID)
 			}
 		}

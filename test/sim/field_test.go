@@ -93,7 +93,7 @@ func TestFieldThrottledListingsAndARestartDeleteNothing(t *testing.T) {
 		t.Run(fmt.Sprint(shown, " of 200 are shown"), func(t *testing.T) {
 			t.Parallel()
 			var f faults
-			w := world.New(t, world.Options{Seed: 1, Manifest: installation(300, 400, ""), Behaviour: behaviour(), Fault: f.of, Database: f.database})
+			w := world.New(t, world.Options{Seed: 1, Manifest: installation(300, 400, ""), Behaviour: behaviour(), Beat: 2 * time.Minute, Fault: f.of, Database: f.database})
 			w.Run(10 * time.Minute)
 			w.WantMachines(200)
 			w.WantPhases(map[fleet.Phase]int{fleet.PhaseReady: 200})
@@ -107,13 +107,13 @@ func TestFieldThrottledListingsAndARestartDeleteNothing(t *testing.T) {
 				}
 				return sim.Fault{CutList: true, After: shown}
 			}
-			for range 6 {
+			for range 3 {
 				w.Restart()
-				w.Run(10 * time.Minute)
+				w.Run(8 * time.Minute)
 			}
 			w.WantCalls(200, 0)
 			f.call = nil
-			w.Run(time.Hour)
+			w.Run(20 * time.Minute)
 			w.WantCalls(200, 0)
 			w.WantPhases(map[fleet.Phase]int{fleet.PhaseReady: 200})
 		})
@@ -133,7 +133,7 @@ func TestFieldUnreadableListingsStartNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var f faults
-			w := world.New(t, world.Options{Seed: 1, Manifest: installation(100, 40, ""), Behaviour: behaviour(), Fault: f.of})
+			w := world.New(t, world.Options{Seed: 1, Manifest: installation(100, 40, ""), Behaviour: behaviour(), Beat: 2 * time.Minute, Fault: f.of})
 			w.Run(5 * time.Minute)
 			w.WantMachines(20)
 			f.call = func(c sim.Call) sim.Fault {
@@ -142,9 +142,9 @@ func TestFieldUnreadableListingsStartNothing(t *testing.T) {
 				}
 				return sim.Fault{}
 			}
-			w.Run(6 * time.Hour)
+			w.Run(2 * time.Hour)
 			w.Restart()
-			w.Run(time.Hour)
+			w.Run(20 * time.Minute)
 			w.WantCalls(20, 0)
 		})
 	}
@@ -154,7 +154,7 @@ func TestFieldUnreadableListingsStartNothing(t *testing.T) {
 func TestFieldNothingIsDeletedWhileTheDatabaseIsDown(t *testing.T) {
 	t.Parallel()
 	var f faults
-	w := world.New(t, world.Options{Seed: 1, Manifest: installation(100, 40, ""), Behaviour: behaviour(), Fault: f.of, Database: f.database})
+	w := world.New(t, world.Options{Seed: 1, Manifest: installation(100, 40, ""), Behaviour: behaviour(), Beat: 2 * time.Minute, Fault: f.of, Database: f.database})
 	w.Run(5 * time.Minute)
 	f.db = fleet.Errorf(fleet.CodeUnavailable, "the simulated database failed: it is down")
 	w.Run(3 * time.Hour)
@@ -293,13 +293,13 @@ func TestFieldIdleCheckAndDeleteDoNotRace(t *testing.T) {
 // Scale-down once killed 22 running jobs in three days.
 func TestFieldScaleDownKillsNoJob(t *testing.T) {
 	t.Parallel()
-	w := world.New(t, world.Options{Seed: 1, Manifest: installation(12, 4, "rotate_after: 5h"), Behaviour: behaviour()})
-	w.Demand(72*time.Hour, world.Demand{PerHour: 15, Length: 40 * time.Minute, Most: 12, Pools: []string{"p"}})
-	w.Run(72 * time.Hour)
+	w := world.New(t, world.Options{Seed: 1, Manifest: installation(12, 4, "rotate_after: 5h"), Behaviour: behaviour(), Beat: 2 * time.Minute})
+	w.Demand(24*time.Hour, world.Demand{PerHour: 10, Length: 30 * time.Minute, Most: 10, Pools: []string{"p"}})
+	w.Run(24 * time.Hour)
 	if n := w.Ended("its server"); n != 0 { // the ledger fails the test before
 		t.Errorf("%d sessions ended with their server", n)
 	}
-	if n := w.Ended("ended by token/admin"); n < 300 {
+	if n := w.Ended("ended by token/admin"); n < 100 {
 		t.Errorf("only %d sessions: nothing was tried", n)
 	}
 }
@@ -402,7 +402,7 @@ func TestFieldADeadCloudHoldsUpNobody(t *testing.T) {
 			}})
 			w.Run(25 * time.Second)
 			w.WantReady("other", 4)
-			w.Run(6 * time.Hour)
+			w.Run(2 * time.Hour)
 			s := w.Acquire("other", 2, 256)
 			w.Run(25 * time.Second)
 			w.WantState(s, fleet.SessionActive)

@@ -35,6 +35,7 @@ type Options struct {
 	// BehaviourOf takes the place of Behaviour for providers that it knows.
 	BehaviourOf map[string]sim.Behaviour
 	Grace       time.Duration // of the kind; 0: 2 minutes
+	Beat        time.Duration // from one sign of life of an agent to the next; 0: 30 s
 	Fault       func(call sim.Call) sim.Fault
 	Crash       func(point string) bool
 	Database    func(stage store.Stage) error
@@ -119,7 +120,7 @@ func (w *World) start() {
 			return w.kind, w.opt.Behaviour, nil
 		},
 		Shape: func(fleet.VMProviderSpec) fleet.Resources { return w.opt.Behaviour.Shape },
-		Pace:  simulate.Pace{Resync: 5 * time.Minute, Remnants: 10 * time.Minute, Beat: 30 * time.Second, Retain: time.Hour},
+		Pace:  simulate.Pace{Resync: 5 * time.Minute, Remnants: 10 * time.Minute, Beat: fleet.Or(w.opt.Beat, 30*time.Second), Retain: time.Hour},
 		Crash: w.crash, Faults: w.failCommit, Between: w.between, Script: w.script, Deliver: w.deliver,
 		Committed: w.committed, Stepped: w.stepped, Failed: w.failed, Note: w.note,
 		Crashed: func(what, key string) {
