@@ -85,6 +85,17 @@ func TestProviders(t *testing.T) {
 	}
 }
 
+// TestDNSKinds writes the settings of the kinds of DNS services.
+func TestDNSKinds(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	b.WriteString("# DNS services\n\nWhat `spec.settings` of a DNSProvider can say, by `spec.provider`. [DNS names](../guide/dns.md) is the guide.\n")
+	for _, k := range all.DNSKinds() {
+		b.WriteString("\n" + settings.Markdown("`"+k.Name+"`: "+k.Title, k.NewSettings()))
+	}
+	fresh(t, "reference/dns.md", b.String())
+}
+
 func TestOpenAPI(t *testing.T) {
 	t.Parallel()
 	document, err := api.OpenAPI()

@@ -15,7 +15,6 @@ import (
 )
 
 const (
-	dnsBatch      = 50 // names that one call carries
 	defaultDNSTTL = time.Minute
 	dnsSweepEvery = 10 * time.Minute
 	dnsGrace      = 10 * time.Minute // a name without a row is no orphan below this age
@@ -104,9 +103,9 @@ func (c *Controller) ReconcileDNS(ctx context.Context, name string) (time.Durati
 			continue
 		}
 		switch {
-		case wanted && len(write) < dnsBatch:
+		case wanted && len(write) < client.Batch:
 			write = append(write, row)
-		case !wanted && len(remove) < dnsBatch:
+		case !wanted && len(remove) < client.Batch:
 			remove = append(remove, row)
 		default:
 			next = 0 // the next pass goes on

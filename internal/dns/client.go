@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	callTimeout = provider.MaxCallTimeout
-	listTimeout = 2 * time.Minute // a zone of many pages
-	defaultRate = 5
+	callTimeout  = provider.MaxCallTimeout
+	listTimeout  = 2 * time.Minute // a zone of many pages
+	defaultRate  = 5
+	defaultBatch = 50
 )
 
 // Client calls a service on behalf of the control loop: with deadlines, within
@@ -22,6 +23,7 @@ const (
 // limit does not admit at once is refused with RateLimited and the time to wait.
 type Client struct {
 	Zone    string
+	Batch   int // names that one call carries
 	service Service
 	secrets []string
 	clock   clock.PassiveClock
@@ -32,7 +34,7 @@ type Client struct {
 func NewClient(kind Kind, service Service, zone string, secrets []string, c clock.PassiveClock) *Client {
 	perSecond := fleet.Or(kind.RateLimit, defaultRate)
 	return &Client{
-		Zone: zone, service: service, secrets: secrets, clock: c,
+		Zone: zone, Batch: fleet.Or(kind.Batch, defaultBatch), service: service, secrets: secrets, clock: c,
 		limiter: rate.NewLimiter(rate.Limit(perSecond), max(2, int(perSecond))),
 	}
 }

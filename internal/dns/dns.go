@@ -70,6 +70,9 @@ type Kind struct {
 	Open func(ctx context.Context, settings any) (Service, error)
 	// RateLimit is how many calls a second the service takes; 0: 5.
 	RateLimit float64
+	// Batch is how many names one call of Set or Delete carries; 0: 50. Services
+	// without batches of their own want few, since the call has a deadline.
+	Batch int
 }
 
 // Settings are what every kind has.

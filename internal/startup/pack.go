@@ -188,6 +188,7 @@ func mark(p Parcel, text []byte) ([]byte, error) {
 			return wrap("<powershell>\r\n", text, "</powershell>\r\n"), nil
 		case Batch:
 			return wrap("<script>\r\n", text, "</script>\r\n"), nil
+		default:
 		}
 		return nil, fmt.Errorf("EC2Launch cannot run %s: write PowerShell or batch", article(l))
 	case FormCloudbase:
@@ -198,6 +199,7 @@ func mark(p Parcel, text []byte) ([]byte, error) {
 			return wrap("rem cmd\r\n", text, ""), nil
 		case CloudConfig:
 			return text, nil
+		default:
 		}
 		return nil, fmt.Errorf("Cloudbase-Init cannot run %s: write PowerShell or batch", article(l)) //nolint:staticcheck // the name of a product
 	case FormPlain, FormCloudInit:

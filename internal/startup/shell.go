@@ -117,7 +117,7 @@ try {
 exit $code
 `))
 
-	functions = template.FuncMap{"sh": quoteShell, "ps": quotePowerShell}
+	functions = map[string]any{"sh": quoteShell, "ps": quotePowerShell}
 )
 
 // download is a shell function that tries for about two minutes: the network of

@@ -5,6 +5,7 @@ package all
 import (
 	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/provider/digitalocean"
 	"github.com/headroom-dev/headroom/internal/provider/local"
 	"github.com/headroom-dev/headroom/internal/provider/nutanix"
 	"github.com/headroom-dev/headroom/internal/provider/proxmox"
@@ -15,6 +16,7 @@ import (
 // of a name.
 func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
 	return []provider.Kind{
+		digitalocean.Kind(),
 		local.Kind(),
 		nutanix.Kind(),
 		proxmox.Kind(),
@@ -24,4 +26,8 @@ func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
 
 // DNSKinds lists every kind of DNS service, in order of name. They live with
 // the drivers of their clouds.
-func DNSKinds() []dns.Kind { return []dns.Kind{} }
+func DNSKinds() []dns.Kind {
+	return []dns.Kind{
+		digitalocean.DNSKind(),
+	}
+}

@@ -1,0 +1,162 @@
+package digitalocean
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/digitalocean/godo"
+
+	"github.com/headroom-dev/headroom/internal/dns"
+	"github.com/headroom-dev/headroom/internal/provider"
+)
+
+// DNSSettings are what the name servers need.
+type DNSSettings struct {
+	dns.Settings
+	Account
+}
+
+// DNSKind describes DigitalOcean's name servers.
+func DNSKind() dns.Kind {
+	return dns.Kind{
+		Name: KindName, Title: "DigitalOcean DNS", About: "Records of a domain in DigitalOcean's name servers.",
+		NewSettings: func() any { return &DNSSettings{} },
+		Open: func(_ context.Context, settings any) (dns.Service, error) {
+			s, ok := settings.(*DNSSettings)
+			if !ok {
+				return nil, fmt.Errorf("the DigitalOcean DNS provider got settings of type %T", settings)
+			}
+			api, err := s.client()
+			if err != nil {
+				return nil, err
+			}
+			return &names{api: api}, nil
+		},
+		RateLimit: 3,
+		Batch:     10, // each record is a call of its own
+	}
+}
+
+// names writes records one by one: the API has no record sets and no batches.
+type names struct{ api *godo.Client }
+
+// The shortest time to live that the API takes, in seconds.
+const leastTTL = 30
+
+// fault classifies an error. The moment until which the API wants no request is
+// of no use without a clock; the loop waits as long as it sees fit.
+func (n *names) fault(err error) error { return classify(err, time.Time{}) }
+
+// Check implements dns.Service.
+func (n *names) Check(ctx context.Context, zone string) (provider.Report, error) {
+	_, _, err := n.api.Domains.Get(ctx, zone)
+	finding := provider.Finding{Subject: "domain " + zone, Verdict: provider.VerdictOK}
+	switch err := n.fault(err); provider.ClassOf(err) {
+	case provider.NotFound:
+		finding.Verdict, finding.Message, finding.Remedy = provider.VerdictFailed, "the account has no such domain", "add the domain to the account, or correct zone"
+	case provider.Forbidden:
+		finding.Verdict, finding.Message, finding.Remedy = provider.VerdictFailed, "the token lacks the scope domain:read", "make a token with domain:read, domain:create, domain:update and domain:delete"
+	default:
+		if err != nil {
+			return provider.Report{}, err
+		}
+	}
+	return provider.Report{Findings: []provider.Finding{finding}}, nil
+}
+
+// Records implements dns.Service.
+func (n *names) Records(ctx context.Context, zone string) ([]dns.Record, error) {
+	stored, err := n.records(ctx, zone)
+	if err != nil {
+		return nil, err
+	}
+	var out []dns.Record
+	for _, r := range stored {
+		out = append(out, dns.Record{Key: dns.Key{Name: r.Name, Type: r.Type}, Value: r.Data, TTL: time.Duration(r.TTL) * time.Second})
+	}
+	return out, nil
+}
+
+func (n *names) records(ctx context.Context, zone string) ([]godo.DomainRecord, error) {
+	var out []godo.DomainRecord
+	list := func(ctx context.Context, o *godo.ListOptions) ([]godo.DomainRecord, *godo.Response, error) {
+		return n.api.Domains.Records(ctx, zone, o)
+	}
+	for r, err := range all(ctx, list) {
+		if err != nil {
+			return nil, n.fault(err)
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// Set implements dns.Service. New values are added before old ones go, so that a
+// name is never without an address in between.
+func (n *names) Set(ctx context.Context, zone string, records []dns.Record) error {
+	stored, err := n.records(ctx, zone)
+	if err != nil {
+		return err
+	}
+	keys := map[dns.Key]bool{}
+	kept := map[int]bool{}
+	for _, r := range records {
+		keys[r.Key] = true
+		edit := &godo.DomainRecordEditRequest{Type: r.Type, Name: r.Name, Data: r.Value, TTL: max(int(r.TTL/time.Second), leastTTL)}
+		have := 0
+		for _, s := range stored {
+			if s.Name == r.Name && s.Type == r.Type && s.Data == r.Value && !kept[s.ID] {
+				have = s.ID
+				kept[s.ID] = true
+				if s.TTL != edit.TTL {
+					if _, _, err := n.api.Domains.EditRecord(ctx, zone, s.ID, edit); err != nil {
+						return n.fault(err)
+					}
+				}
+				break
+			}
+		}
+		if have == 0 {
+			if _, _, err := n.api.Domains.CreateRecord(ctx, zone, edit); err != nil {
+				return n.fault(err)
+			}
+		}
+	}
+	for _, s := range stored {
+		if keys[dns.Key{Name: s.Name, Type: s.Type}] && !kept[s.ID] {
+			if err := n.remove(ctx, zone, s.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Delete implements dns.Service.
+func (n *names) Delete(ctx context.Context, zone string, keys []dns.Key) error {
+	stored, err := n.records(ctx, zone)
+	if err != nil {
+		return err
+	}
+	wanted := map[dns.Key]bool{}
+	for _, k := range keys {
+		wanted[k] = true
+	}
+	for _, s := range stored {
+		if wanted[dns.Key{Name: s.Name, Type: s.Type}] {
+			if err := n.remove(ctx, zone, s.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (n *names) remove(ctx context.Context, zone string, id int) error {
+	_, err := n.api.Domains.DeleteRecord(ctx, zone, id)
+	if err = n.fault(err); provider.ClassOf(err) == provider.NotFound {
+		return nil
+	}
+	return err
+}
