@@ -84,10 +84,12 @@ func (c *checks) warn(subject, message, remedy string) {
 func (c *checks) fail(subject string, err error, remedy string) {
 	message := err.Error()
 	if e, ok := err.(*provider.Error); ok { //nolint:errorlint // errors of this driver are made here and not wrapped
-		message = e.Message
+		message = strings.TrimPrefix(strings.TrimSuffix(e.Message, remedyOf(e.Class)), subject+": ")
 		switch {
+		case e.Class == provider.Unauthenticated && strings.Contains(message, "certificate"):
+			remedy = "correct ca_bundle or host"
 		case e.Class == provider.Unauthenticated:
-			remedy = "check username and password, or api_key; of certificates, ca_bundle"
+			remedy = "check username and password, or api_key, and that the user is not locked"
 		case e.Class == provider.Unavailable:
 			remedy = "check host and port, and that Prism Central is up"
 		case e.Class == provider.Forbidden && remedy == "":
@@ -148,22 +150,33 @@ func (d *driver) checkReferences(ctx context.Context, c *checks) {
 	case err != nil:
 		c.fail("cluster", err, "choose a cluster that exists; provider catalog lists them")
 	case cluster != "":
-		c.ok("cluster", cluster)
+		c.ok("cluster", shown(d.settings.Cluster, cluster))
 	}
 	if d.settings.Subnet != "" {
 		if subnet, err := d.subnet(ctx, cluster); err != nil {
 			c.fail("subnet", err, "choose a subnet that exists; provider catalog lists them")
 		} else {
-			c.ok("subnet", subnet)
+			c.ok("subnet", shown(d.settings.Subnet, subnet))
 		}
 	}
 	if d.settings.Project != "" {
 		if project, err := d.project(ctx); err != nil {
 			c.fail("project", err, "choose a project that the user belongs to; provider catalog lists them")
 		} else {
-			c.ok("project", project)
+			c.ok("project", shown(d.settings.Project, project))
 		}
 	}
+}
+
+// shown is what a setting was found to mean.
+func shown(setting, id string) string {
+	switch setting {
+	case id:
+		return id
+	case "":
+		return id + ", that of the VM to clone"
+	}
+	return setting + " (" + id + ")"
 }
 
 func (d *driver) checkCategories(ctx context.Context, c *checks) {

@@ -24,6 +24,9 @@ func notOK(t *testing.T, d *driver) map[string]provider.Finding {
 		if f.Message == "" || f.Verdict != provider.VerdictOK && f.Remedy == "" {
 			t.Errorf("finding without message or remedy: %+v", f)
 		}
+		if strings.HasPrefix(f.Message, f.Subject+": ") || strings.Contains(f.Message, f.Remedy) && f.Remedy != "" {
+			t.Errorf("finding that says things twice: %+v", f)
+		}
 		if f.Verdict != provider.VerdictOK {
 			found[f.Subject] = f
 		}

@@ -111,11 +111,12 @@ func (d *driver) failure(ctx context.Context, doing string, err error) *provider
 	if wait := provider.RetryAfterHeader(r.header, d.now()); wait > 0 && (out.Class == provider.RateLimited || r.status == http.StatusServiceUnavailable) {
 		out.Class, out.After = provider.RateLimited, wait // a service that says when to come back has done nothing
 	}
-	out.Message = doing + ": " + r.Error() + remedy(out.Class)
+	out.Message = doing + ": " + r.Error() + remedyOf(out.Class)
 	return out
 }
 
-func remedy(c provider.Class) string {
+// remedyOf is what an error of the class tells people to do.
+func remedyOf(c provider.Class) string {
 	switch c {
 	case provider.Unauthenticated:
 		return "; check username and password or api_key, and that the user is not locked"

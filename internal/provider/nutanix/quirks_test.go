@@ -576,3 +576,54 @@ func TestContractRefuses(t *testing.T) {
 		}
 	}
 }
+
+// Throttled wherever it hurts, creates and deletes come to an end all the same:
+// one machine, and then nothing.
+func TestThrottledEverywhere(t *testing.T) {
+	t.Parallel()
+	s := prismCentral(t, fakenutanix.Options{PageLength: 10, DeleteTime: time.Nanosecond})
+	d := driverOf(t, settingsOf(s))
+	req := wish("throttled")
+	storm := func() {
+		for _, operation := range []string{
+			fakenutanix.PutMark, fakenutanix.CreateVM, fakenutanix.GetVM, fakenutanix.DeleteMark, fakenutanix.DeleteVM, fakenutanix.GetMark, fakenutanix.ListMarks,
+		} {
+			s.RefuseRaw(operation, 2, http.StatusTooManyRequests, http.Header{"Retry-After": {"1"}}, "")
+		}
+	}
+	until := func(what string, f func() error, done func(error) bool) {
+		t.Helper()
+		for range 20 {
+			err := f()
+			if done(err) {
+				return
+			}
+			if c := provider.ClassOf(err); err != nil && c != provider.RateLimited && c != provider.Unavailable {
+				t.Fatalf("%s: %v", what, err)
+			}
+			if what == "create" && provider.ClassOf(err).MadeNothing() && s.Machines() > 0 {
+				t.Fatalf("%s says that nothing was made: %v", what, err)
+			}
+		}
+		t.Fatalf("%s does not come to an end", what)
+	}
+	storm()
+	until("create", func() error { _, err := d.Create(t.Context(), req); return err }, func(err error) bool { return err == nil })
+	storm()
+	until("list", func() error {
+		for _, err := range d.List(t.Context(), owner()) {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(err error) bool { return err == nil })
+	if n := s.Machines(); n != 1 {
+		t.Errorf("%d machines", n)
+	}
+	until("delete", func() error { return d.Delete(t.Context(), machineID(req)) }, isNotFound)
+	until("get", func() error { _, err := d.Get(t.Context(), machineID(req)); return err }, isNotFound)
+	if left := s.Leftovers(); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
