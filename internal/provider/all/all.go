@@ -10,6 +10,7 @@ import (
 	"github.com/headroom-dev/headroom/internal/provider/nutanix"
 	"github.com/headroom-dev/headroom/internal/provider/proxmox"
 	"github.com/headroom-dev/headroom/internal/provider/sim"
+	"github.com/headroom-dev/headroom/internal/provider/vsphere"
 )
 
 // Kinds lists every kind, in order of name. clouds finds the simulated cloud
@@ -21,6 +22,7 @@ func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
 		nutanix.Kind(),
 		proxmox.Kind(),
 		sim.Kind(clouds),
+		vsphere.Kind(),
 	}
 }
 

@@ -84,7 +84,7 @@ func account(t *testing.T, change map[string]any) providertest.Account {
 		}
 	}
 	a := providertest.Account{
-		Kind: kind, Settings: set, WrongCA: &wrong,
+		Kind: kind, Settings: set, WrongCA: &wrong, Patience: 8 * time.Second,
 		Host:    provider.Host{Now: func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }},
 		Secrets: []string{fakevsphere.Password, fakevsphere.GuestPassword},
 		Foreign: func(t *testing.T) string { return foreign(t, s) },
@@ -143,6 +143,7 @@ func account(t *testing.T, change map[string]any) providertest.Account {
 			},
 			provider.NoCapacity: func(t *testing.T, d provider.Driver) error {
 				s.SetFree(fakevsphere.Datastore, 1<<30)
+				t.Cleanup(func() { s.SetFree(fakevsphere.Datastore, 500<<30) })
 				_, err := d.Create(t.Context(), wish(903))
 				return err
 			},
@@ -158,15 +159,17 @@ func account(t *testing.T, change map[string]any) providertest.Account {
 				if _, err := d.Create(t.Context(), wish(905)); err != nil {
 					t.Fatal(err)
 				}
-				t.Cleanup(func() { s.Expire(false) })
-				s.Fault("Destroy_Task", &types.ResourceInUse{})
 				id := markOf(wish(905)).id()
-				for {
-					err := d.Delete(t.Context(), id)
-					if err != nil {
-						return err
+				isRunning(t, d, id)
+				s.Fault("PowerOffVM_Task", &types.ResourceInUse{})
+				var err error
+				within(t, 20*time.Second, func() string {
+					if err = d.Delete(t.Context(), id); err == nil {
+						return "the delete is accepted: the clone has not quite ended"
 					}
-				}
+					return ""
+				})
+				return err
 			},
 			provider.Unavailable: func(t *testing.T, d provider.Driver) error {
 				s.Status("FindByUuid", http.StatusServiceUnavailable, nil)
@@ -259,4 +262,37 @@ func wish(n int) provider.Request {
 		Tags:      provider.Tags{Installation: "01jconformance1", Provider: "cloud-a", Server: server, AutoscaleConfig: "desktops"},
 		Bootstrap: provider.Bootstrap{UserData: []byte("#!/bin/sh\n")},
 	}
+}
+
+// within waits until look says nothing.
+func within(t *testing.T, limit time.Duration, look func() string) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	over := time.NewTimer(limit)
+	defer over.Stop()
+	for {
+		wrong := look()
+		if wrong == "" {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-over.C:
+			t.Fatalf("still after %v: %s", limit, wrong)
+		}
+	}
+}
+
+func isRunning(t *testing.T, d provider.Driver, id string) provider.Instance {
+	t.Helper()
+	var i provider.Instance
+	within(t, 20*time.Second, func() string {
+		var err error
+		if i, err = d.Get(t.Context(), id); err != nil || i.State != provider.StateRunning {
+			return fmt.Sprintf("%s is %s (%s), %v", id, i.State, i.Fault, err)
+		}
+		return ""
+	})
+	return i
 }

@@ -103,16 +103,28 @@ func (d *driver) create(ctx context.Context, s *session, req provider.Request) (
 	return i, nil
 }
 
-// adopt answers a machine that has the UUID of the request.
+// adopt answers a machine that has the UUID of the request. The UUID is proof
+// enough while the marks are not to be seen yet.
 func (d *driver) adopt(found machine, m mark, err error) (provider.Instance, error) {
-	switch {
-	case err != nil:
-		return provider.Instance{}, err
-	case found.mark != m:
-		return provider.Instance{}, provider.Errorf(provider.Conflict, "machine %s has the UUID %s of the request, and its marks are those of server %q: somebody has changed them",
+	if err == nil && found.mark != (mark{}) && found.mark != m {
+		err = provider.Errorf(provider.Conflict, "machine %s has the UUID %s of the request, and its marks are those of server %q: somebody has changed them",
 			found.vm.Name, m.UUID, found.mark.Server)
 	}
-	return found.instance(d.now()), nil
+	if err != nil {
+		return provider.Instance{}, err
+	}
+	return d.shown(found, m), nil
+}
+
+// shown is a machine that was found by the UUID of a mark, which it bears in
+// its own writing unless that is not there yet or was removed.
+func (d *driver) shown(found machine, m mark) provider.Instance {
+	if found.mark == (mark{}) {
+		found.mark = m
+	}
+	i := found.instance(d.now())
+	i.ID = m.id()
+	return i
 }
 
 // rejected is what a task that failed at once means.
@@ -172,9 +184,7 @@ func (d *driver) look(ctx context.Context, s *session, m mark) (provider.Instanc
 		return provider.Instance{}, err
 	}
 	if ok {
-		i := found.instance(d.now())
-		i.ID = m.id()
-		return i, nil
+		return d.shown(found, m), nil
 	}
 	p, err := d.known(ctx, s)
 	if err != nil {

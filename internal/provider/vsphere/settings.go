@@ -107,10 +107,10 @@ func (s Settings) Validate() []fleet.FieldError {
 
 func (t CloneType) or() CloneType { return fleet.Or(t, Full) }
 
-// thumbprint is the fingerprint in bytes.
+// thumbprint is the fingerprint in bytes; nil when there is none.
 func (s Settings) thumbprint() []byte {
 	b, err := hex.DecodeString(strings.ReplaceAll(s.Thumbprint, ":", ""))
-	if err != nil {
+	if err != nil || len(b) == 0 {
 		return nil
 	}
 	return b

@@ -84,7 +84,31 @@ func (v *source) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task) so
 		v.post(ctx, v.failed(req, f))
 		return answer(task.Run(ctx))
 	}
-	return v.VirtualMachine.CloneVMTask(ctx, req)
+	return v.make(ctx, req)
+}
+
+// make lets the simulator clone. Until it has ended, the machine cannot be
+// touched.
+func (v *source) make(ctx *simulator.Context, req *types.CloneVM_Task) soap.HasFault {
+	making := func(on bool) {
+		v.s.mu.Lock()
+		defer v.s.mu.Unlock()
+		v.s.making[req.Name] = on
+	}
+	making(true)
+	res := v.VirtualMachine.CloneVMTask(ctx, req)
+	body, ok := res.(*methods.CloneVM_TaskBody)
+	if !ok || body.Res == nil {
+		making(false)
+		return res
+	}
+	if task, ok := ctx.Map.Get(body.Res.Returnval).(*simulator.Task); ok {
+		v.s.guests.wg.Go(func() {
+			task.Wait()
+			making(false)
+		})
+	}
+	return res
 }
 
 // InstantCloneTask makes an instant clone, which the simulator does not know.
@@ -105,7 +129,7 @@ func (v *source) InstantCloneTask(ctx *simulator.Context, req *types.InstantClon
 	if f := req.Spec.Location.Folder; f != nil {
 		folder = *f
 	}
-	clone := v.VirtualMachine.CloneVMTask(ctx, &types.CloneVM_Task{This: req.This, Folder: folder, Name: req.Spec.Name, Spec: spec})
+	clone := v.make(ctx, &types.CloneVM_Task{This: req.This, Folder: folder, Name: req.Spec.Name, Spec: spec})
 	made, ok := clone.(*methods.CloneVM_TaskBody)
 	if !ok || made.Res == nil {
 		body.Fault_ = clone.Fault()
@@ -140,7 +164,7 @@ func (v *source) heldTask(ctx *simulator.Context, req *types.CloneVM_Task) types
 			end(&later, task, nil, f)
 			return
 		}
-		body, ok := v.VirtualMachine.CloneVMTask(&later, req).(*methods.CloneVM_TaskBody)
+		body, ok := v.make(&later, req).(*methods.CloneVM_TaskBody)
 		if !ok || body.Res == nil {
 			end(&later, task, nil, &types.SystemError{})
 			return

@@ -76,12 +76,14 @@ type Server struct {
 	hold    bool
 	held    []func(ctx *simulator.Context)
 	denied  map[string]bool // privileges
+	dying   map[types.ManagedObjectReference]bool
+	making  map[string]bool // names of machines
 }
 
 // New starts a server, which ends with the test.
 func New(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{t: t, done: make(chan struct{}), revoked: map[string]bool{}, seen: map[string]bool{}, denied: map[string]bool{}}
+	s := &Server{t: t, done: make(chan struct{}), revoked: map[string]bool{}, seen: map[string]bool{}, denied: map[string]bool{}, dying: map[types.ManagedObjectReference]bool{}, making: map[string]bool{}}
 	s.model = simulator.VPX()
 	s.model.Host, s.model.Datastore, s.model.Pod = 0, 3, 1
 	if err := s.model.Create(); err != nil {
@@ -112,11 +114,34 @@ func New(t testing.TB) *Server {
 		s.front.CloseClientConnections()
 		s.front.Close()
 		s.guests.close()
+		s.settle()
 		inner.Close()
 		s.model.Remove()
 	})
 	s.furnish()
 	return s
+}
+
+// settle waits until the simulator's tasks have ended: it would not survive that
+// its files are removed under them.
+func (s *Server) settle() {
+	for again := true; again; {
+		again = false
+		for _, o := range s.model.Map().AllReference("Task") {
+			task, ok := o.(*simulator.Task)
+			if !ok || task.Execute == nil { // one of ours that is held
+				continue
+			}
+			running := false
+			s.model.Map().WithLock(&simulator.Context{Map: s.model.Map()}, task, func() {
+				running = task.Info.State == types.TaskInfoStateRunning || task.Info.State == types.TaskInfoStateQueued
+			})
+			if running {
+				task.Wait()
+				again = true
+			}
+		}
+	}
 }
 
 // Settings are those of a provider config, as an operator writes them.
@@ -182,6 +207,28 @@ func (s *Server) furnish() {
 	}
 	registry.Put(&privileges{authorization, s})
 	s.guests.register(registry)
+	registry.Handler = s.busy
+}
+
+// busy refuses to touch a machine that is being made or destroyed, as vCenter
+// does; the simulator would do both at once.
+func (s *Server) busy(ctx *simulator.Context, m *simulator.Method) (mo.Reference, types.BaseMethodFault) {
+	if m.Name != "Destroy_Task" && m.Name != "PowerOffVM_Task" {
+		return nil, nil
+	}
+	vm, ok := ctx.Map.Get(m.This).(*simulator.VirtualMachine)
+	if !ok {
+		return nil, nil
+	}
+	name := ""
+	ctx.Map.WithLock(ctx, vm, func() { name = vm.Name })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dying[m.This] || s.making[name] {
+		return nil, &types.TaskInProgress{}
+	}
+	s.dying[m.This] = m.Name == "Destroy_Task"
+	return nil, nil
 }
 
 func (s *Server) must(err error) {

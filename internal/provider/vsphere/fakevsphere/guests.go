@@ -164,7 +164,7 @@ func (p *power) PutObject(*simulator.Context, mo.Reference) {}
 
 // UpdateObject lets VMware Tools come up with their machine.
 func (p *power) UpdateObject(_ *simulator.Context, o mo.Reference, changes []types.PropertyChange) {
-	vm, ok := o.(*simulator.VirtualMachine)
+	vm, ok := o.(*mo.VirtualMachine)
 	if !ok {
 		return
 	}
