@@ -32,9 +32,6 @@ type mark struct {
 	UUID         string `json:"uuid"` // that it was made with
 }
 
-// space is the namespace of the UUIDs that we derive.
-var space = uuid.MustParse("6d3e6b1c-6c0c-5a3e-9a7f-0c1f7f1f5f27")
-
 // markOf is the mark of the machine that a request asks for.
 func markOf(req provider.Request) mark {
 	seed, err := json.Marshal([]string{req.Tags.Installation, req.Tags.Provider, req.Token})
@@ -43,7 +40,7 @@ func markOf(req provider.Request) mark {
 	}
 	return mark{
 		Installation: req.Tags.Installation, Server: req.Tags.Server, Autoscale: req.Tags.AutoscaleConfig, Provider: req.Tags.Provider,
-		Name: req.Name, UUID: uuid.NewSHA1(space, seed).String(),
+		Name: req.Name, UUID: uuid.NewSHA1(uuid.NameSpaceURL, append([]byte("https://headroom.dev/vsphere/"), seed...)).String(),
 	}
 }
 

@@ -49,28 +49,38 @@ func (s Settings) references() []reference {
 	}
 	if s.Cluster != "" {
 		refs = append(refs, reference{
-			"cluster", join(dc, "host", s.Cluster), []string{"ClusterComputeResource", "ComputeResource"}, "cluster or host",
+			"cluster", join(dc, "host", s.Cluster),
+			[]string{"ClusterComputeResource", "ComputeResource"},
+			"cluster or host",
 			func(p *places, r types.ManagedObjectReference) { p.cluster = &r },
 		}, reference{
-			"resource_pool", join(dc, "host", s.Cluster, "Resources", s.ResourcePool), []string{"ResourcePool", "VirtualApp"}, "resource pool",
+			"resource_pool", join(dc, "host", s.Cluster, "Resources", s.ResourcePool),
+			[]string{"ResourcePool", "VirtualApp"},
+			"resource pool",
 			func(p *places, r types.ManagedObjectReference) { p.pool = &r },
 		})
 	}
 	switch {
 	case s.DatastoreCluster:
 		refs = append(refs, reference{
-			"datastore", join(dc, "datastore", s.Datastore), []string{"StoragePod"}, "datastore cluster",
+			"datastore", join(dc, "datastore", s.Datastore),
+			[]string{"StoragePod"},
+			"datastore cluster",
 			func(p *places, r types.ManagedObjectReference) { p.pod = &r },
 		})
 	case s.Datastore != "":
 		refs = append(refs, reference{
-			"datastore", join(dc, "datastore", s.Datastore), []string{"Datastore"}, "datastore",
+			"datastore", join(dc, "datastore", s.Datastore),
+			[]string{"Datastore"},
+			"datastore",
 			func(p *places, r types.ManagedObjectReference) { p.datastore = &r },
 		})
 	}
 	if s.Network != "" {
 		refs = append(refs, reference{
-			"network", join(dc, "network", s.Network), []string{"Network", "DistributedVirtualPortgroup", "OpaqueNetwork"}, "network or port group",
+			"network", join(dc, "network", s.Network),
+			[]string{"Network", "DistributedVirtualPortgroup", "OpaqueNetwork"},
+			"network or port group",
 			func(p *places, r types.ManagedObjectReference) { p.network = &r },
 		})
 	}

@@ -3,7 +3,7 @@ package vsphere
 import (
 	"bytes"
 	"context"
-	"crypto/sha1"
+	"crypto/sha1" //nolint:gosec // vCenter and ESXi name certificates by it
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"

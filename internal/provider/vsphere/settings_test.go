@@ -100,7 +100,7 @@ func TestID(t *testing.T) {
 	if got, ok := parseID(m.id()); !ok || got != m {
 		t.Errorf("%q was read as %+v", m.id(), got)
 	}
-	if markOf(wish(1)).UUID != markOf(wish(1)).UUID || markOf(wish(1)).UUID == markOf(wish(2)).UUID {
+	if again := markOf(wish(1)); again.UUID != m.UUID || markOf(wish(2)).UUID == m.UUID {
 		t.Error("UUIDs do not follow the token")
 	}
 	for _, id := range []string{"", "a:b", "a:b:c:d:e:f", m.id() + ":", "%zz:" + m.UUID + ":::::", strings.ToUpper(m.id())} {

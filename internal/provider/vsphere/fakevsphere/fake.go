@@ -10,6 +10,7 @@ package fakevsphere
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -100,7 +101,7 @@ func New(t testing.TB) *Server {
 	s.CA, s.OtherCA, s.SHA256 = pair.ca, pair.otherCA, pair.sha256
 	s.front = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	s.front.TLS = &tls.Config{Certificates: []tls.Certificate{pair.server}, MinVersion: tls.VersionTLS12}
-	s.front.Config.ErrorLog = quiet()
+	s.front.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // clients break connections on purpose
 	s.front.StartTLS()
 	host, port, err := net.SplitHostPort(s.front.Listener.Addr().String())
 	if err != nil {

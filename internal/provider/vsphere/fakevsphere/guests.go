@@ -1,11 +1,13 @@
 package fakevsphere
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -57,7 +59,7 @@ func newGuests(t testing.TB, s *Server) *guests {
 	cert := sign(t, nil, nil)
 	g.host = httptest.NewUnstartedServer(http.HandlerFunc(g.serve))
 	g.host.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-	g.host.Config.ErrorLog = quiet()
+	g.host.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	g.host.StartTLS()
 	for _, e := range s.model.Map().All("HostSystem") {
 		if h, ok := e.(*simulator.HostSystem); ok {
@@ -355,7 +357,7 @@ func (g *guests) start(vm string, spec types.GuestProgramSpec) types.BaseMethodF
 		return nil
 	}
 	args := strings.Fields(strings.ReplaceAll(spec.Arguments, guestPrefix, g.local(vm, guestPrefix)+"/"))
-	cmd := exec.Command(spec.ProgramPath, args...) //nolint:gosec // it is what guests are for
+	cmd := exec.CommandContext(context.Background(), spec.ProgramPath, args...) //nolint:gosec // it is what guests are for
 	cmd.Env = []string{"PATH=" + g.shims + ":" + os.Getenv("PATH"), "HEADROOM_RUNS=" + g.runs(vm)}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
