@@ -294,6 +294,21 @@ func (c *cluster) owner(key string, not *controller) (n *controller) {
 	return n
 }
 
+// settled waits until all nodes are alive and the work has been shared out
+// among them, and gives the owner of a key: it stays that.
+func (c *cluster) settled(key string) *controller {
+	c.t.Helper()
+	c.until("the work is shared out", resumeTime, func() bool {
+		var alive int
+		var rests bool // a node that has work to hand over does so with its next heartbeat, within 3 s
+		err := c.db.QueryRow(`WITH clock AS (SELECT EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS now)
+			SELECT COUNT(*), (SELECT MAX(taken_at) < clock.now - 3500000 AND MIN(node) <> '' FROM owners, clock GROUP BY clock.now)
+			FROM nodes, clock WHERE expires_at > clock.now AND started_at < clock.now - 3500000`).Scan(&alive, &rests)
+		return err == nil && alive == len(c.nodes) && rests
+	})
+	return c.owner(key, nil)
+}
+
 // other is a node that is not the given one.
 func (c *cluster) other(not *controller) *controller {
 	for _, n := range c.nodes {

@@ -29,19 +29,17 @@ func TestNodes(t *testing.T) {
 	c.works(c.nodes[0])
 	c.checkMetrics()
 
-	for _, key := range []string{"provider/local", "pool/probe"} {
-		c.under(func() {
-			victim := c.owner(key, nil)
-			rest := c.other(victim)
-			t.Logf("--- %s, which owns %s, is killed", victim.name, key)
-			since := c.now()
-			c.kill(victim)
-			c.works(rest)
-			c.owner(key, victim)
-			c.report("SIGKILL of the owner", key, since, victim)
-			c.start(victim)
-		})
-	}
+	c.under(func() {
+		victim := c.settled("provider/local")
+		rest := c.other(victim)
+		t.Logf("--- %s, which owns provider/local, is killed", victim.name)
+		since := c.now()
+		c.kill(victim)
+		c.works(rest)
+		c.owner("provider/local", victim)
+		c.report("SIGKILL of the owner", "provider/local", since, victim)
+		c.start(victim)
+	})
 	for _, key := range []string{"provider/local", "pool/probe"} {
 		c.under(func() { c.stopAndGoOn(key) })
 	}
@@ -97,7 +95,7 @@ const beginWrite = "BEGIN ISOLATION LEVEL READ COMMITTED"
 // over. What it was about to write when it was stopped, it then tries to write.
 func (c *cluster) stopAndGoOn(key string) {
 	c.t.Helper()
-	victim := c.owner(key, nil)
+	victim := c.settled(key)
 	_, epoch := c.lease(key)
 	rest := c.other(victim)
 	c.t.Logf("--- %s, which owns %s, is stopped and goes on", victim.name, key)
@@ -133,7 +131,7 @@ func (c *cluster) stopAndGoOn(key string) {
 // isolate keeps a node from the database.
 func (c *cluster) isolate(how string, disturb func(*relay)) {
 	c.t.Helper()
-	victim := c.owner("provider/local", nil)
+	victim := c.settled("provider/local")
 	rest := c.other(victim)
 	c.t.Logf("--- %s, which owns provider/local, %s the database", victim.name, how)
 	relay := c.relays[c.index(victim)]
