@@ -1,10 +1,9 @@
 package proxmox
 
 import (
+	"errors"
 	"log/slog"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -28,29 +27,17 @@ const (
 )
 
 // schema is the API schema of Proxmox VE, which is not part of this
-// repository.
+// repository. All tests share one.
 func schema(t *testing.T) *fakeproxmox.Schema {
 	t.Helper()
-	dir := os.Getenv("HEADROOM_CONTRACTS")
-	set := dir != ""
-	if !set {
-		dir = filepath.Join("..", "..", "..", "..", "shared", "contracts")
+	once.Do(func() { theSchema, errSchema = fakeproxmox.FindSchema() })
+	if errors.Is(errSchema, fakeproxmox.ErrNoSchema) {
+		t.Skipf("SKIPPED: %v", errSchema)
 	}
-	path := filepath.Join(dir, "proxmox-apidata.js")
-	if _, err := os.Stat(path); err != nil && !set {
-		t.Skipf("the API schema of Proxmox VE is not there (%v): set HEADROOM_CONTRACTS to the directory that holds proxmox-apidata.js", err)
+	if errSchema != nil {
+		t.Fatal(errSchema)
 	}
-	s, err := loaded(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// loaded reads the schema once for all tests.
-func loaded(path string) (*fakeproxmox.Schema, error) {
-	once.Do(func() { theSchema, errSchema = fakeproxmox.LoadSchema(path) })
-	return theSchema, errSchema
+	return theSchema
 }
 
 var (

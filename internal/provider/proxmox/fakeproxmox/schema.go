@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -334,4 +336,35 @@ func (s *Schema) Parameters(method, path string) []string {
 		}
 	}
 	return nil
+}
+
+// ErrNoSchema says that the API schema of Proxmox VE, which is not part of this
+// repository, is not on this machine.
+var ErrNoSchema = errors.New("the API schema of Proxmox VE is not there: set HEADROOM_CONTRACTS to the directory that holds proxmox-apidata.js")
+
+// FindSchema loads the schema from the directory of HEADROOM_CONTRACTS, or from
+// the one beside the repository where the variable is not set.
+func FindSchema() (*Schema, error) {
+	dir, set := os.LookupEnv("HEADROOM_CONTRACTS")
+	if !set || dir == "" {
+		root, err := os.Getwd()
+		if err != nil {
+			return nil, fmt.Errorf("finding the repository: %w", err)
+		}
+		for {
+			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+				break
+			}
+			if root == filepath.Dir(root) {
+				return nil, ErrNoSchema
+			}
+			root = filepath.Dir(root)
+		}
+		dir, set = filepath.Join(filepath.Dir(root), "shared", "contracts"), false
+	}
+	s, err := LoadSchema(filepath.Join(dir, "proxmox-apidata.js"))
+	if errors.Is(err, fs.ErrNotExist) && !set {
+		return nil, ErrNoSchema
+	}
+	return s, err
 }
