@@ -148,6 +148,11 @@ func (c *Controller) compare(ctx context.Context, r *realm, l *provider.Listing,
 				return false, err
 			}
 		}
+		if len(s.Addresses) == 0 && len(inst.Addresses) > 0 && s.RegisteredAt == nil && s.ProviderID == inst.ID {
+			if err := c.learnAddresses(ctx, s, inst); err != nil {
+				return false, err
+			}
+		}
 		steady := (s.Phase == fleet.PhaseReady || s.Phase == fleet.PhaseDraining) && inst.State == provider.StateRunning && !s.Missing && s.ProviderID != ""
 		return !steady, nil
 	}

@@ -23,6 +23,7 @@ import (
 type guest struct {
 	provider.Driver
 	exit int64
+	wrap func(provider.Driver) provider.Driver // nil: as it is
 
 	mu    sync.Mutex
 	steps map[string]int
@@ -82,6 +83,9 @@ func scripted(t *testing.T, g *guest, until func(*fleet.Server) bool) (*fleet.Se
 	kind := sim.Kind(func(string) *sim.Cloud { return cloud })
 	kind.Defaults.BusyInterval, kind.Defaults.RestInterval = 20*time.Millisecond, 50*time.Millisecond
 	g.Driver, g.steps = cloud.Driver(sim.Behaviour{Boot: sim.Always(time.Millisecond)}), map[string]int{}
+	if g.wrap != nil {
+		g.Driver = g.wrap(g.Driver)
+	}
 	c := New(Deps{
 		Store: st, Clock: clock.RealClock{}, Log: slog.New(slog.DiscardHandler),
 		Shape: func(fleet.VMProviderSpec) fleet.Resources { return fleet.Resources{} },

@@ -100,6 +100,9 @@ func (c *Controller) stepComingUp(ctx context.Context, s *fleet.Server, spec fle
 	if done, next, err := c.checkAlive(ctx, r, s, inst, seen); done || err != nil {
 		return next, err
 	}
+	if seen && inst.State == provider.StatePending && inst.Fault != "" {
+		return untilDeadline, c.noteReason(ctx, s, "not running yet: "+inst.Fault)
+	}
 	if !seen || inst.State != provider.StateRunning {
 		return untilDeadline, nil
 	}
@@ -284,6 +287,19 @@ func (c *Controller) identify(ctx context.Context, s *fleet.Server, inst provide
 			return false, nil
 		}
 		s.ProviderID = inst.ID
+		adoptAddresses(s, inst)
+		return true, nil
+	})
+	return err
+}
+
+// learnAddresses writes down addresses that the cloud got to know after the
+// machine ran, as from an agent in its guest.
+func (c *Controller) learnAddresses(ctx context.Context, s *fleet.Server, inst provider.Instance) error {
+	_, err := c.change(ctx, s.ID, func(_ *store.Tx, s *fleet.Server) (bool, error) {
+		if len(s.Addresses) > 0 || s.RegisteredAt != nil || !s.Phase.MayExist() {
+			return false, nil
+		}
 		adoptAddresses(s, inst)
 		return true, nil
 	})
