@@ -77,6 +77,7 @@ var DefaultRetention = Retention{Events: 30 * 24 * time.Hour, Servers: 14 * 24 *
 type Controller struct {
 	Deps
 	clouds  *clouds
+	fleet   *snapshot.Cache
 	zones   zones
 	hearing hearing
 
@@ -99,7 +100,7 @@ func New(d Deps) *Controller {
 		d.Retention = DefaultRetention
 	}
 	return &Controller{
-		Deps: d, clouds: newClouds(d), decided: map[string]decided{},
+		Deps: d, clouds: newClouds(d), fleet: snapshot.NewCache(d.Store), decided: map[string]decided{},
 		zones: zones{clients: map[string]openZone{}}, listSoon: func(string) {}, listFailures: map[string]int{},
 	}
 }

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -83,19 +82,12 @@ func (c *Controller) passing(name string, trouble error) bool {
 // serversOf reads the servers of a provider that may exist, and the revisions
 // whose realms have to be looked at: the current one and those of the servers.
 func (c *Controller) serversOf(ctx context.Context, name string) (servers []*fleet.Server, revisions []int64, err error) {
-	err = c.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		if servers, err = tx.Servers(store.ServerFilter{VMProvider: name}); err != nil {
-			return err
-		}
-		if _, err := tx.Object(fleet.KindVMProvider, name); err == nil {
-			revisions = append(revisions, 0)
-		} else if !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		return nil
-	})
+	servers, configured, err := c.fleet.Servers(ctx, name, c.now())
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading servers of provider %s: %w", name, err)
+	}
+	if configured {
+		revisions = append(revisions, 0)
 	}
 	for _, s := range servers {
 		if !slices.Contains(revisions, s.ProviderRevision) {

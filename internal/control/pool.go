@@ -22,13 +22,13 @@ const maxStagedPerPass = 100
 // planner and carries out what it decides. It returns when the passing of time
 // alone makes another pass worthwhile; zero: never.
 func (c *Controller) ReconcilePool(ctx context.Context, pool string) (time.Time, error) {
-	var in plan.Input
-	load := func(tx *store.Tx) (err error) {
-		in, err = snapshot.Load(tx, pool, c.now(), c.Shape)
+	load := func() (in plan.Input, err error) {
+		in, err = c.fleet.Load(ctx, pool, c.now(), c.Shape)
 		in.HearingSince = c.hearingSince()
-		return err
+		return in, err
 	}
-	if err := c.Store.Read(ctx, load); err != nil {
+	in, err := load()
+	if err != nil {
 		if errors.Is(err, store.ErrNotFound) {
 			return time.Time{}, nil // deleted meanwhile
 		}
@@ -39,7 +39,7 @@ func (c *Controller) ReconcilePool(ctx context.Context, pool string) (time.Time,
 		return time.Time{}, err
 	}
 	if served {
-		if err := c.Store.Read(ctx, load); err != nil {
+		if in, err = load(); err != nil {
 			return time.Time{}, err
 		}
 	}

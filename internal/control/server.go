@@ -21,23 +21,15 @@ const never = time.Duration(-1)
 // its cloud. It returns after which time another step is worthwhile, negative
 // for none before something happens.
 func (c *Controller) StepServer(ctx context.Context, id string) (time.Duration, error) {
-	var (
-		s    *fleet.Server
-		spec fleet.AutoscaleConfigSpec
-	)
-	err := c.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		if s, err = tx.Server(id); err != nil {
-			return err
-		}
-		spec, err = configSpec(tx, s.AutoscaleConfig)
-		return err
-	})
+	shared, spec, err := c.fleet.Server(ctx, id, c.now())
 	if errors.Is(err, store.ErrNotFound) {
 		return never, nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("reading server %s: %w", id, err)
 	}
+	own := *shared
+	s := &own
 	if fromFuture(s, c.now()) {
 		s, err = c.change(ctx, id, func(_ *store.Tx, s *fleet.Server) (bool, error) {
 			bringBack(s, c.now())
@@ -66,22 +58,6 @@ func (c *Controller) StepServer(ctx context.Context, id string) (time.Duration, 
 	case fleet.PhaseGone:
 	}
 	return never, nil
-}
-
-// configSpec is the config that made a server; a config that is gone leaves
-// the defaults.
-func configSpec(tx *store.Tx, name string) (fleet.AutoscaleConfigSpec, error) {
-	if name == "" {
-		return fleet.AutoscaleConfigSpec{}, nil
-	}
-	o, err := tx.Object(fleet.KindAutoscaleConfig, name)
-	if errors.Is(err, store.ErrNotFound) {
-		return fleet.AutoscaleConfigSpec{}, nil
-	}
-	if err != nil {
-		return fleet.AutoscaleConfigSpec{}, err
-	}
-	return store.Spec[fleet.AutoscaleConfigSpec](o)
 }
 
 // stepComingUp follows a machine from the accepted create call to ready.

@@ -155,6 +155,9 @@ func isSuspect(suspects []orphan, id string) bool {
 // suspects lists machines that no living row explains: none has their server's
 // id, or the row names another machine (a create that was carried out twice).
 func (c *Controller) suspects(ctx context.Context, r *realm, l *provider.Listing) ([]orphan, error) {
+	if all, err := c.explained(ctx, r, l); err != nil || all {
+		return nil, err
+	}
 	var out []orphan
 	err := c.Store.Read(ctx, func(tx *store.Tx) error {
 		out = out[:0]
@@ -185,6 +188,25 @@ func (c *Controller) suspects(ctx context.Context, r *realm, l *provider.Listing
 		return nil, fmt.Errorf("looking for orphans of provider %s: %w", r.provider, err)
 	}
 	return out, nil
+}
+
+// explained says that a living row explains every machine of a listing. It
+// spares most sweeps the reading of all rows.
+func (c *Controller) explained(ctx context.Context, r *realm, l *provider.Listing) (bool, error) {
+	living, _, err := c.fleet.Servers(ctx, r.provider, c.now())
+	if err != nil {
+		return false, fmt.Errorf("looking for orphans of provider %s: %w", r.provider, err)
+	}
+	machine := make(map[string]string, len(living)) // by server
+	for _, s := range living {
+		machine[s.ID] = s.ProviderID
+	}
+	for _, inst := range l.All() {
+		if id, known := machine[inst.Tags.Server]; !known || (id != "" && id != inst.ID) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // removeOrphan deletes one orphan after a last look at the database.

@@ -4,7 +4,6 @@
 package snapshot
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -30,61 +29,64 @@ const (
 )
 
 // Load reads a pool for the planner. A pool that does not exist is
-// store.ErrNotFound.
+// store.ErrNotFound. A [Cache] does the same for less.
 func Load(tx *store.Tx, pool string, now time.Time, shape ShapeFunc) (plan.Input, error) {
-	in := plan.Input{Now: now, Pool: pool, Providers: map[string]plan.Provider{}}
-	obj, err := tx.Object(fleet.KindPool, pool)
+	set, err := loadSettings(tx)
 	if err != nil {
-		return in, fmt.Errorf("reading pool %s: %w", pool, err)
+		return plan.Input{}, err
 	}
-	if in.Spec, err = store.Spec[fleet.PoolSpec](obj); err != nil {
-		return in, err
+	servers, err := tx.Servers(store.ServerFilter{Pool: pool})
+	if err != nil {
+		return plan.Input{}, fmt.Errorf("reading servers of pool %s: %w", pool, err)
 	}
-	if in.Servers, err = tx.Servers(store.ServerFilter{Pool: pool}); err != nil {
-		return in, fmt.Errorf("reading servers of pool %s: %w", pool, err)
-	}
-	if err := loadConfigs(tx, &in, shape); err != nil {
-		return in, err
-	}
-	if err := loadQueue(tx, &in); err != nil {
-		return in, err
-	}
-	return in, loadStagings(tx, &in)
+	exists := func(provider string) (int64, error) { return tx.CountServers(store.ServerFilter{VMProvider: provider}) }
+	l := loading{tx: tx, settings: set, shape: shape, exists: exists}
+	return l.load(pool, servers, now)
 }
 
-func loadConfigs(tx *store.Tx, in *plan.Input, shape ShapeFunc) error {
-	objects, err := tx.Objects(fleet.KindAutoscaleConfig)
-	if err != nil {
-		return fmt.Errorf("reading autoscale configs: %w", err)
+// loading puts the input of the planner together.
+type loading struct {
+	tx       *store.Tx
+	settings *settings
+	shape    ShapeFunc
+	exists   func(provider string) (int64, error) // servers of a provider
+
+	in plan.Input
+}
+
+func (l *loading) load(pool string, servers []*fleet.Server, now time.Time) (plan.Input, error) {
+	l.in = plan.Input{Now: now, Pool: pool, Servers: servers, Providers: map[string]plan.Provider{}}
+	var ok bool
+	if l.in.Spec, ok = l.settings.pools[pool]; !ok {
+		return l.in, fmt.Errorf("reading pool %s: %w", pool, store.ErrNotFound)
 	}
-	schedules, err := loadSchedules(tx)
-	if err != nil {
-		return err
+	if err := l.configs(); err != nil {
+		return l.in, err
 	}
-	for _, o := range objects {
-		spec, err := store.Spec[fleet.AutoscaleConfigSpec](o)
+	if err := l.queue(); err != nil {
+		return l.in, err
+	}
+	return l.in, l.stagings()
+}
+
+func (l *loading) configs() error {
+	for _, c := range l.settings.configs[l.in.Pool] {
+		state, err := l.tx.AutoscaleState(c.name)
 		if err != nil {
-			return err
-		}
-		if spec.Pool != in.Pool {
-			continue
-		}
-		state, err := tx.AutoscaleState(o.Name)
-		if err != nil {
-			return fmt.Errorf("reading what is remembered of autoscale config %s: %w", o.Name, err)
+			return fmt.Errorf("reading what is remembered of autoscale config %s: %w", c.name, err)
 		}
 		cfg := plan.Config{
-			Name: o.Name, Spec: spec, Schedules: schedules[o.Name],
+			Name: c.name, Spec: c.spec, Schedules: l.settings.schedules[c.name],
 			SurplusSince: state.SurplusSince, Shapes: map[string]fleet.Resources{},
 		}
-		for _, name := range spec.VMProviders {
-			provider, err := loadProvider(tx, in, name)
+		for _, name := range c.spec.VMProviders {
+			spec, err := l.provider(name)
 			if err != nil {
 				return err
 			}
-			cfg.Shapes[name] = Capacity(in.Spec.Type, spec, learned(in.Servers, name, shape(provider)))
+			cfg.Shapes[name] = Capacity(l.in.Spec.Type, c.spec, learned(l.in.Servers, name, l.shape(spec)))
 		}
-		in.Configs = append(in.Configs, cfg)
+		l.in.Configs = append(l.in.Configs, cfg)
 	}
 	return nil
 }
@@ -119,46 +121,40 @@ func learned(servers []*fleet.Server, provider string, shape fleet.Resources) fl
 	return shape
 }
 
-func loadProvider(tx *store.Tx, in *plan.Input, name string) (fleet.VMProviderSpec, error) {
-	obj, err := tx.Object(fleet.KindVMProvider, name)
-	if errors.Is(err, store.ErrNotFound) {
-		in.Providers[name] = plan.Provider{Name: name, MissingSetting: "it does not exist"}
+func (l *loading) provider(name string) (fleet.VMProviderSpec, error) {
+	set, ok := l.settings.providers[name]
+	if !ok {
+		l.in.Providers[name] = plan.Provider{Name: name, MissingSetting: "it does not exist"}
 		return fleet.VMProviderSpec{}, nil
 	}
-	if err != nil {
-		return fleet.VMProviderSpec{}, fmt.Errorf("reading provider %s: %w", name, err)
-	}
-	spec, err := store.Spec[fleet.VMProviderSpec](obj)
-	if err != nil {
-		return spec, err
-	}
-	if _, done := in.Providers[name]; done {
+	spec := set.spec
+	if _, done := l.in.Providers[name]; done {
 		return spec, nil
 	}
-	state, err := tx.ProviderState(name)
+	state, err := l.tx.ProviderState(name)
 	if err != nil {
 		return spec, fmt.Errorf("reading the state of provider %s: %w", name, err)
 	}
-	exists, err := tx.CountServers(store.ServerFilter{VMProvider: name})
+	exists, err := l.exists(name)
 	if err != nil {
 		return spec, fmt.Errorf("counting machines of provider %s: %w", name, err)
 	}
 	p := plan.Provider{
-		Name: name, Revision: obj.Revision, Exists: exists, Max: spec.MaxInstances, Frozen: spec.Frozen,
-		Tokens:     Tokens(spec, state, in.Now),
+		Name: name, Revision: set.revision, Exists: exists, Max: spec.MaxInstances, Frozen: spec.Frozen,
+		Tokens:     Tokens(spec, state, l.in.Now),
 		TokenEvery: time.Duration(float64(time.Second) / fleet.Or(spec.CreateRate, fleet.DefaultCreateRate)),
 	}
-	orphans, err := Orphans(tx, name)
+	orphans, err := Orphans(l.tx, name)
 	if err != nil {
 		return spec, err
 	}
 	p.Exists += orphans
 	p.Overshoot = state.SweepError
-	p.BlockedUntil, p.BlockedReason = Blocked(state, in.Now)
+	p.BlockedUntil, p.BlockedReason = Blocked(state, l.in.Now)
 	if state.Circuit != "" && state.Circuit != CircuitClosed {
-		p.Trial, p.Trying = true, trying(in.Servers, name)
+		p.Trial, p.Trying = true, trying(l.in.Servers, name)
 	}
-	in.Providers[name] = p
+	l.in.Providers[name] = p
 	return spec, nil
 }
 
@@ -222,88 +218,39 @@ func Tokens(spec fleet.VMProviderSpec, s store.ProviderState, now time.Time) flo
 	return min(burst, s.Tokens+earned)
 }
 
-func loadSchedules(tx *store.Tx) (map[string][]plan.Schedule, error) {
-	objects, err := tx.Objects(fleet.KindSchedule)
+func (l *loading) queue() error {
+	queued, err := l.tx.QueuedSessions(l.in.Pool, MaxQueued)
 	if err != nil {
-		return nil, fmt.Errorf("reading schedules: %w", err)
+		return fmt.Errorf("reading the queue of pool %s: %w", l.in.Pool, err)
 	}
-	out := map[string][]plan.Schedule{}
-	for _, o := range objects {
-		spec, err := store.Spec[fleet.ScheduleSpec](o)
-		if err != nil {
-			return nil, err
-		}
-		out[spec.AutoscaleConfig] = append(out[spec.AutoscaleConfig], plan.Schedule{Name: o.Name, Spec: spec})
-	}
-	return out, nil
-}
-
-func loadQueue(tx *store.Tx, in *plan.Input) error {
-	queued, err := tx.QueuedSessions(in.Pool, MaxQueued)
-	if err != nil {
-		return fmt.Errorf("reading the queue of pool %s: %w", in.Pool, err)
-	}
-	confined := map[string]bool{}
 	for _, s := range queued {
 		zone := s.Zone
-		if zone != "" {
-			only, known := confined[zone]
-			if !known {
-				if only, err = confines(tx, zone); err != nil {
-					return err
-				}
-				confined[zone] = only
-			}
-			if !only {
-				zone = ""
-			}
+		if !l.settings.confines(zone) {
+			zone = ""
 		}
-		in.Queued = append(in.Queued, plan.Demand{Session: s.ID, Zone: zone, Need: s.Need})
+		l.in.Queued = append(l.in.Queued, plan.Demand{Session: s.ID, Zone: zone, Need: s.Need})
 	}
 	return nil
 }
 
-// confines says that sessions which ask for the zone must run in it.
-func confines(tx *store.Tx, zone string) (bool, error) {
-	obj, err := tx.Object(fleet.KindZone, zone)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("reading zone %s: %w", zone, err)
-	}
-	spec, err := store.Spec[fleet.ZoneSpec](obj)
-	return !fleet.Value(spec.FallOver, true), err
-}
-
-func loadStagings(tx *store.Tx, in *plan.Input) error {
-	objects, err := tx.Objects(fleet.KindStaging)
-	if err != nil {
-		return fmt.Errorf("reading stagings: %w", err)
-	}
-	all, err := tx.CountSessions(store.SessionFilter{Pool: in.Pool, States: []fleet.SessionState{fleet.SessionStaged}})
+func (l *loading) stagings() error {
+	in := &l.in
+	all, err := l.tx.CountSessions(store.SessionFilter{Pool: in.Pool, States: []fleet.SessionState{fleet.SessionStaged}})
 	if err != nil {
 		return fmt.Errorf("counting staged sessions of pool %s: %w", in.Pool, err)
 	}
 	in.Excess = all[fleet.SessionStaged]
-	for _, o := range objects {
-		spec, err := store.Spec[fleet.StagingSpec](o)
+	for _, st := range l.settings.stagings[in.Pool] {
+		have, err := l.tx.CountSessions(store.SessionFilter{Staging: st.name, States: []fleet.SessionState{fleet.SessionStaged}})
 		if err != nil {
-			return err
+			return fmt.Errorf("counting sessions of staging %s: %w", st.name, err)
 		}
-		if spec.Pool != in.Pool {
-			continue
-		}
-		have, err := tx.CountSessions(store.SessionFilter{Staging: o.Name, States: []fleet.SessionState{fleet.SessionStaged}})
-		if err != nil {
-			return fmt.Errorf("counting sessions of staging %s: %w", o.Name, err)
-		}
-		in.Excess -= min(have[fleet.SessionStaged], spec.Count)
-		need := spec.Shape.Resources()
+		in.Excess -= min(have[fleet.SessionStaged], st.spec.Count)
+		need := st.spec.Shape.Resources()
 		if in.Spec.Type == fleet.PoolServer {
 			need = fleet.Resources{Places: 1}
 		}
-		in.Stagings = append(in.Stagings, plan.Staging{Name: o.Name, Zone: spec.Zone, Need: need, Missing: max(spec.Count-have[fleet.SessionStaged], 0)})
+		in.Stagings = append(in.Stagings, plan.Staging{Name: st.name, Zone: st.spec.Zone, Need: need, Missing: max(st.spec.Count-have[fleet.SessionStaged], 0)})
 	}
 	return nil
 }

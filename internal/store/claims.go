@@ -55,6 +55,7 @@ func (tx *Tx) Claim(q ClaimQuery) (*fleet.Server, error) {
 			return nil, fmt.Errorf("claiming %s in pool %s: %w", q.Need, q.Pool, err)
 		}
 		if s != nil {
+			tx.changed.server(s.ID, s)
 			return s, nil
 		}
 	}
@@ -252,6 +253,9 @@ func (tx *Tx) release(serverID string, need fleet.Resources) (*fleet.Server, err
 		AND claimed_cores >= $2 AND claimed_memory >= $3 AND claimed_gpus >= $4 AND claimed_places >= $5
 		RETURNING `+serverColumns,
 		serverID, int64(need.Cores), need.MemoryMiB, need.GPUs, need.Places, users)
+	if s != nil {
+		tx.changed.server(s.ID, s)
+	}
 	if err != nil || s != nil {
 		return s, err
 	}
@@ -269,6 +273,7 @@ func (tx *Tx) recountUsers(serverID string) error {
 	if err != nil {
 		return err
 	}
+	tx.changed.server(serverID, nil)
 	_, err = tx.exec(`UPDATE servers SET users = $2,
 		room = (open AND (max_users = 0 OR CAST($2 AS BIGINT) < max_users)),
 		crowded = (open AND max_users > 0 AND CAST($2 AS BIGINT) >= max_users)

@@ -39,24 +39,29 @@ func (tx *Tx) Emit(e fleet.Event) {
 	tx.events = append(tx.events, ev)
 }
 
-// number reserves n numbers and returns the first. The counter's row is locked
-// from here to the end of the transaction.
-func (w *writing) number(n int) (first int64, lost *lostError) {
-	rows, err := w.c.query(w.ctx, "UPDATE counters SET value = value + $1 WHERE name = 'events' RETURNING value", n)
+// number reserves n numbers for events, and one for the change if there is one,
+// and returns the first and the latter. The counter's row is locked from here to
+// the end of the transaction.
+func (w *writing) number(n int, changed bool) (first, change int64, lost *lostError) {
+	changes := 0
+	if changed {
+		changes = 1
+	}
+	rows, err := w.c.query(w.ctx, "UPDATE counters SET value = value + $1, changes = changes + $2 WHERE name = 'events' RETURNING value, changes", n, changes)
 	if err != nil {
-		return 0, w.lost(err)
+		return 0, 0, w.lost(err)
 	}
 	var last int64
 	found := rows.Next()
 	if found {
-		err = rows.Scan(&last)
+		err = rows.Scan(&last, &change)
 	} else {
 		err = errors.New("the counter of events is missing from the database")
 	}
 	if err = errors.Join(err, rows.Err(), rows.Close()); err != nil {
-		return 0, w.lost(err)
+		return 0, 0, w.lost(err)
 	}
-	return last - int64(n) + 1, nil
+	return last - int64(n) + 1, change, nil
 }
 
 const eventColumns = "seq, at, type, kind, name, id, pool, actor, message, data"

@@ -29,6 +29,7 @@ type job struct {
 	err      error
 	panicked *Panic
 	events   []event
+	changed  changeSet
 	wake     chan signal // holds one
 }
 

@@ -109,6 +109,7 @@ func (tx *Tx) InsertServer(s *fleet.Server) error {
 	if err != nil {
 		return fmt.Errorf("adding server %s: %w", n.Name, err)
 	}
+	tx.changed.server(n.ID, &n)
 	*s = n
 	return nil
 }
@@ -131,7 +132,9 @@ func (tx *Tx) SaveServer(s *fleet.Server) error {
 	open := n.Open()
 	// The claims of the row, not of s, decide what is free: a server cannot be
 	// given out by being saved.
-	rows, err := tx.exec(`UPDATE servers SET version = version + 1,
+	row := n // as it will be stored
+	var created int64
+	found, err := tx.change(`UPDATE servers SET version = version + 1,
 		pool = $3, zone = $4, autoscale_config = $5, vm_provider = $6, provider_revision = $7,
 		phase = $8, phase_since = $9, reason = $10, missing = $11, provider_id = $12, offer = $13, addresses = $14,
 		capacity_cores = $15, capacity_memory = $16, capacity_gpus = $17, capacity_places = $18, capacity_source = $19,
@@ -144,14 +147,16 @@ func (tx *Tx) SaveServer(s *fleet.Server) error {
 		free_memory = CASE WHEN CAST($16 AS BIGINT) > claimed_memory THEN $16 - claimed_memory ELSE 0 END,
 		free_gpus = CASE WHEN CAST($17 AS BIGINT) > claimed_gpus THEN $17 - claimed_gpus ELSE 0 END,
 		free_places = CASE WHEN CAST($18 AS BIGINT) > claimed_places THEN $18 - claimed_places ELSE 0 END
-		WHERE id = $1 AND version = $2`,
+		WHERE id = $1 AND version = $2
+		RETURNING claimed_cores, claimed_memory, claimed_gpus, claimed_places, sessions, users, version, created_at`, []any{
 		n.ID, n.Version, n.Pool, n.Zone, n.AutoscaleConfig, n.VMProvider, n.ProviderRevision,
 		string(n.Phase), n.PhaseSince.UnixMicro(), n.Reason, n.Missing, n.ProviderID, n.Offer, addresses,
 		int64(n.Capacity.Cores), n.Capacity.MemoryMiB, n.Capacity.GPUs, n.Capacity.Places, string(n.CapacitySource),
 		n.MaxUsers, n.OneShot, n.Used, micros(n.DrainDeadline), n.Attempts, n.Unseen, n.AgentVersion,
 		micros(n.CallAt), micros(n.ReadyAt), micros(n.LastSeenAt), micros(n.RegisteredAt), micros(n.GoneAt),
-		n.Phase != fleet.PhaseGone, open, micros(n.AskedAt))
-	if err == nil && rows == 0 {
+		n.Phase != fleet.PhaseGone, open, micros(n.AskedAt),
+	}, &row.Claimed.Cores, &row.Claimed.MemoryMiB, &row.Claimed.GPUs, &row.Claimed.Places, &row.Sessions, &row.Users, &row.Version, &created)
+	if err == nil && !found {
 		err = ErrStale
 	}
 	if err == nil && open {
@@ -160,7 +165,9 @@ func (tx *Tx) SaveServer(s *fleet.Server) error {
 	if err != nil {
 		return fmt.Errorf("saving server %s: %w", n.Name, err)
 	}
-	n.Version++
+	row.CreatedAt = moment(created)
+	tx.changed.server(n.ID, &row)
+	n.Version = row.Version
 	*s = n
 	return nil
 }

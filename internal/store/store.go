@@ -52,10 +52,11 @@ type Store struct {
 	faults       func(Stage) error
 	installation string
 
-	queue  writeQueue
-	order  commitOrder
-	alone  sync.RWMutex // held for writing while a closure runs alone
-	closed atomic.Bool
+	queue   writeQueue
+	order   commitOrder
+	changes changeLog
+	alone   sync.RWMutex // held for writing while a closure runs alone
+	closed  atomic.Bool
 }
 
 // Open opens the database, brings its schema up to date and returns a store.
@@ -103,6 +104,11 @@ func (s *Store) prepare(ctx context.Context) error {
 		if s.order.follower.told, err = tx.LastEventSeq(); err != nil {
 			return err
 		}
+		now, err := tx.Changes(-1)
+		if err != nil {
+			return err
+		}
+		s.changes.last = now.Upto
 		return s.readInstallation(tx)
 	})
 	if err != nil || s.installation != "" {

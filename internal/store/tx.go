@@ -22,10 +22,11 @@ type Tx struct {
 	c      *conn
 	write  bool
 
-	events []event
-	failed error // the first SQL error: nothing runs after it
-	fate   fate
-	after  []func(*Tx) error // writes that a Read leaves to be done
+	events  []event
+	changed changeSet
+	failed  error // the first SQL error: nothing runs after it
+	fate    fate
+	after   []func(*Tx) error // writes that a Read leaves to be done
 }
 
 // Context is the context of the call that began the transaction.

@@ -88,40 +88,36 @@ func (s *Store) attempt(ctx context.Context, c *conn, jobs []*job, alone int) *l
 	defer w.rollback() // nothing to do after a commit
 	succeeded := false
 	var numbered []event
+	var changed changeSet
 	for _, j := range jobs {
-		j.err, j.panicked, j.events = nil, nil, nil
+		j.err, j.panicked, j.events, j.changed = nil, nil, nil, changeSet{}
 		if lost := w.run(j, len(jobs) > 1); lost != nil {
 			return lost
 		}
 		if j.err == nil && j.panicked == nil {
 			succeeded = true
 			numbered = append(numbered, j.events...)
+			changed.add(j.changed)
 		}
 	}
 	if !succeeded {
 		return nil
 	}
-	var turn *turn
-	if len(numbered) > 0 {
-		first, lost := w.number(len(numbered))
-		if lost != nil {
-			return lost
-		}
-		turn = s.order.take()
+	turn, change, lost := w.numberAll(numbered, changed)
+	if turn != nil {
 		defer turn.end()
-		for i := range numbered {
-			numbered[i].Seq = first + int64(i)
-		}
-		if lost := w.insert(numbered); lost != nil {
-			return lost
+	}
+	var err error
+	if lost == nil {
+		if err = s.fault(BeforeCommit); err == nil {
+			lost, err = w.commit()
 		}
 	}
-	err := s.fault(BeforeCommit)
-	if err == nil {
-		var lost *lostError
-		if lost, err = w.commit(); lost != nil {
-			return lost
-		}
+	if change > 0 { // while the counter is still locked, if nothing was committed
+		s.changes.end(change, lost == nil && err == nil)
+	}
+	if lost != nil {
+		return lost
 	}
 	if err != nil {
 		for _, j := range jobs {
@@ -150,6 +146,39 @@ func (s *Store) fault(stage Stage) error {
 		return nil
 	}
 	return s.faults(stage)
+}
+
+// numberAll gives the events and the change their numbers and writes them down.
+// It returns the place of the events in the order, if there are any, and the
+// number of the change, which has begun then; 0: there is none.
+func (w *writing) numberAll(events []event, changed changeSet) (_ *turn, change int64, _ *lostError) {
+	if len(events) == 0 && changed.empty() {
+		return nil, 0, nil
+	}
+	first, number, lost := w.number(len(events), !changed.empty())
+	if lost != nil {
+		return nil, 0, lost
+	}
+	var turn *turn
+	if len(events) > 0 {
+		turn = w.s.order.take()
+		for i := range events {
+			events[i].Seq = first + int64(i)
+		}
+		if lost := w.insert(events); lost != nil {
+			return turn, 0, lost
+		}
+	}
+	if changed.empty() {
+		return turn, 0, nil
+	}
+	if w.s.db.postgres {
+		if lost := w.publish(number, changed); lost != nil {
+			return turn, 0, lost
+		}
+	}
+	w.s.changes.begin(number, changed)
+	return turn, number, nil
 }
 
 // writing is a write transaction on a connection.
@@ -224,7 +253,7 @@ func (w *writing) run(j *job, shared bool) *lostError {
 			err = tx.failed
 		}
 		if err == nil && j.panicked == nil {
-			j.events = tx.events
+			j.events, j.changed = tx.events, tx.changed
 			if shared {
 				if _, err := w.c.exec(w.ctx, "RELEASE SAVEPOINT closure"); err != nil {
 					return w.lost(err)

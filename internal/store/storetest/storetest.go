@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"server lists", testServerLists},
 		{"servers gone", testServersGone},
 		{"tallies", testTallies},
+		{"changes", testChanges},
 		{"claim order", testClaimOrder},
 		{"claim mismatch", testClaimMismatch},
 		{"claim users", testClaimUsers},
