@@ -1,0 +1,127 @@
+package main
+
+// mutants are defects that somebody could make. Each must be caught.
+func mutants() []mutant {
+	return []mutant{
+		{
+			"token-changes", "a repeated create call uses a new idempotency token", "internal/control/create.go",
+			`Token: fmt.Sprintf("%s-%d", s.ID, s.Attempts)`, `Token: fmt.Sprintf("%s-%d", s.ID, c.now().UnixNano())`,
+		},
+		{
+			"create-not-looked-for", "a create call without an answer is repeated at once, without a look at the cloud", "internal/control/create.go",
+			"if s.Unseen < 2 {", "if false {",
+		},
+		{
+			"adoption-disabled", "a machine that an interrupted create call made is not adopted", "internal/control/create.go",
+			"if inst, seen := r.find(s); seen {", "if inst, seen := r.find(s); seen && false {",
+		},
+		{
+			"call-before-row", "the cloud is asked before the row says so: the phase is written after the call", "internal/control/create.go",
+			"\t\ts.Attempts++\n", "\t\tr.client.Create(ctx, provider.Request{Token: s.ID, Name: s.Name, Offer: offer, Tags: provider.Tags{Installation: c.Store.Installation(), Server: s.ID, AutoscaleConfig: s.AutoscaleConfig, Provider: s.VMProvider}}) //nolint\n\t\ts.Attempts++\n",
+		},
+		{
+			"sweep-stale", "the sweep compares with machines and does not ask for the row anew", "internal/control/sweep.go",
+			"explained = err == nil && s.Phase.MayExist() && (s.ProviderID == \"\" || s.ProviderID == o.inst.ID)\n\t\treturn err", "explained = false\n\t\treturn err",
+		},
+		{
+			"sweep-deletes-living", "the sweep takes a machine for an orphan though its server lives", "internal/control/sweep.go",
+			"if s := ids[inst.Tags.Server]; s != nil {", "if s := ids[inst.Tags.Server]; s != nil && s.Phase != fleet.PhaseReady {",
+		},
+		{
+			"sweep-share", "the sweep removes any share of what it does not know", "internal/control/sweep.go",
+			"const maxSweepShare = 0.2", "const maxSweepShare = 100.0",
+		},
+		{
+			"sweep-off", "no orphan is removed", "internal/control/sweep.go",
+			"if err := c.removeOrphan(ctx, r, o); err != nil {", "if err := error(nil); err != nil {",
+		},
+		{
+			"remnants-off", "disks that were left over are not collected", "internal/control/sweep.go",
+			"if !due || report {", "if true {",
+		},
+		{
+			"coming-up-not-counted", "machines that boot are missing from the supply", "internal/fleet/server.go",
+			"return p == PhasePlanned || p == PhaseCreating || p == PhaseBooting || p == PhaseConfiguring", "return p == PhasePlanned || p == PhaseCreating || p == PhaseConfiguring",
+		},
+		{
+			"cap-off-by-one", "one machine too many is allowed", "internal/control/pool.go",
+			"allowed = max(min(n, spec.MaxInstances-exists-orphans, int64(tokens)), 0)", "allowed = max(min(n, spec.MaxInstances+1-exists-orphans, int64(tokens)), 0)",
+		},
+		{
+			"cap-forgets-deleting", "a machine that is being deleted does not count against the ceiling", "internal/control/pool.go",
+			"exists, err := tx.CountServers(store.ServerFilter{VMProvider: name})", "exists, err := tx.CountServers(store.ServerFilter{VMProvider: name, Phases: []fleet.Phase{fleet.PhasePlanned, fleet.PhaseCreating, fleet.PhaseBooting, fleet.PhaseConfiguring, fleet.PhaseReady}})",
+		},
+		{
+			"retire-unchecked", "a machine is retired although a session was faster", "internal/control/pool.go",
+			"case s.Sessions == 0:\n\t\terr = c.move(tx, s, fleet.PhaseDeleting", "case s.Sessions >= 0:\n\t\terr = c.move(tx, s, fleet.PhaseDeleting",
+		},
+		{
+			"listing-believed", "a listing that leaves machines out is believed", "internal/control/listing.go",
+			"trouble := c.doubts(ctx, r, l, servers)", "trouble := c.doubts(ctx, r, l, nil)",
+		},
+		{
+			"loss-not-checked", "a machine that two listings leave out is lost without being asked for", "internal/control/server.go",
+			"case provider.ClassOf(err) == provider.NotFound:\n\t\t\treturn true, 0, c.lose", "case true:\n\t\t\treturn true, 0, c.lose",
+		},
+		{
+			"delete-once", "a delete call is not repeated: what was accepted counts as gone", "internal/control/remove.go",
+			"\t\tr.markDeleted(s.ID, c.now())\n", "\t\tr.markDeleted(s.ID, c.now())\n\t\tif _, err := c.moveTo(ctx, s, fleet.PhaseGone, \"deleted\"); err != nil {\n\t\t\treturn 0, err\n\t\t}\n",
+		},
+		{
+			"delete-error-is-gone", "a delete call that fails counts as done", "internal/control/remove.go",
+			"case class == provider.NotFound:", "case class == provider.NotFound || class == provider.Unavailable:",
+		},
+		{
+			"release-twice", "a session that ends twice gives its claim back twice", "internal/claim/end.go",
+			"\tif !s.Live() {\n\t\treturn false, nil\n\t}\n", "",
+		},
+		{
+			"release-forgotten", "a session that is lost with its life time keeps its claim", "internal/claim/end.go",
+			"held = s.State.HoldsCapacity() && s.ServerID != \"\"", "held = s.State.HoldsCapacity() && s.ServerID != \"\" && s.TTL == 0",
+		},
+		{
+			"backoff-ignored", "a surplus is retired at once", "internal/plan/retire.go",
+			"if due := since.Add(backoff); p.in.Now.Before(due) {", "if due := since.Add(backoff); p.in.Now.Before(due) && false {",
+		},
+		{
+			"flapping", "what is retired is not compared with the standby", "internal/plan/retire.go",
+			"if c.demand.Standby.Fits(without) {", "if c.demand.Standby.Fits(free) {",
+		},
+		{
+			"no-fall-through", "a stock-out does not fall through to the next provider", "internal/control/create.go",
+			"return never, c.fallThrough(ctx, s, cause)", "return provider.Backoff(class, s.Attempts), c.replan(ctx, s, cause.Error())",
+		},
+		{
+			"negative-memory-missing", "a provider that has no room is asked again at once", "internal/control/create.go",
+			"until := c.now().Add(quotaMemory)", "until := c.now()",
+		},
+		{
+			"circuit-never-opens", "what can never work is tried for ever", "internal/control/circuit.go",
+			"if state.Failures < circuitAfter {", "if state.Failures < 1<<40 {",
+		},
+		{
+			"event-dropped", "a change of phase is not told", "internal/control/control.go",
+			"\tc.emitServer(tx, s, fleet.EventServerPhase, s.Reason", "\temit := c.emitServer\n\tif to == fleet.PhaseConfiguring {\n\t\temit = func(*store.Tx, *fleet.Server, fleet.EventType, string, map[string]any) {}\n\t}\n\temit(tx, s, fleet.EventServerPhase, s.Reason",
+		},
+		{
+			"drain-gives-out", "a server that drains still takes sessions when it goes back", "internal/claim/end.go",
+			"\tserver, err := tx.Release(s.ServerID, s.Need, s.User)\n", "\tserver, err := tx.Release(s.ServerID, s.Need, s.User)\n\tif err == nil && server.Phase == fleet.PhaseDraining {\n\t\t_, err = tx.Release(s.ServerID, s.Need, s.User)\n\t}\n",
+		},
+		{
+			"one-shot-reused", "a machine that was used once is given out again", "internal/fleet/server.go",
+			"return s.OneShot && s.Used && s.Sessions == 0", "return false && s.OneShot && s.Used && s.Sessions == 0",
+		},
+		{
+			"deaf-after-absence", "silence counts although nobody has listened", "internal/control/hearing.go",
+			"func (c *Controller) hearingSince() time.Time { return c.hearing.at(c.now()) }", "func (c *Controller) hearingSince() time.Time { return time.Time{} }",
+		},
+		{
+			"clock-put-back", "moments from the future hold everything up", "internal/control/hearing.go",
+			"if t.After(now.Add(clockSkew)) {\n\t\t\treturn true", "if t.After(now.Add(clockSkew)) {\n\t\t\treturn false",
+		},
+		{
+			"staging-blocks", "a staged session without room ends the pass over the pool", "internal/control/pool.go",
+			"case errors.Is(err, store.ErrNotFound): // no room", "case false: // no room",
+		},
+	}
+}

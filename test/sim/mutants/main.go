@@ -1,0 +1,140 @@
+// Command mutants proves that the simulation can fail: it plants one defect
+// after the other into the real code, through the compiler's overlay, so that no
+// file of the tree is touched, and lets the simulation find it.
+//
+//	go run ./test/sim/mutants [-seeds 2] [-only name] [-list]
+//
+// It ends with code 1 when a defect was missed, or when the text that it would
+// replace is no longer in the code.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// mutant is a planted defect: in a file, one text becomes another.
+type mutant struct {
+	name string
+	what string
+	file string
+	old  string
+	new  string
+}
+
+func main() {
+	seeds := flag.Int("seeds", 2, "histories of each scenario, after the tests that have names")
+	length := flag.Duration("length", 24*time.Hour, "length of a history")
+	only := flag.String("only", "", "only the defect of this name")
+	list := flag.Bool("list", false, "list the defects and do nothing")
+	limit := flag.Duration("limit", 20*time.Minute, "for one defect")
+	flag.Parse()
+	if *list {
+		for _, m := range mutants() {
+			fmt.Printf("%-24s %s\n", m.name, m.what)
+		}
+		return
+	}
+	ctx := context.Background()
+	var missed []string
+	n := 0
+	for _, m := range mutants() {
+		if *only != "" && *only != m.name {
+			continue
+		}
+		n++
+		by, err := hunt(ctx, m, *seeds, *length, *limit)
+		switch {
+		case err != nil:
+			fmt.Printf("%-24s BROKEN  %v\n", m.name, err)
+			missed = append(missed, m.name)
+		case by == "":
+			fmt.Printf("%-24s MISSED  %s\n", m.name, m.what)
+			missed = append(missed, m.name)
+		default:
+			fmt.Printf("%-24s caught  %s\n", m.name, by)
+		}
+	}
+	fmt.Printf("%d of %d defects were caught\n", n-len(missed), n)
+	if len(missed) > 0 || n == 0 {
+		os.Exit(1)
+	}
+}
+
+// hunt runs the simulation on the code with a defect, first the tests that have
+// names and then histories, and says what found it.
+func hunt(ctx context.Context, m mutant, seeds int, length, limit time.Duration) (string, error) {
+	dir, err := os.MkdirTemp("", "headroom-mutant-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+	text, err := os.ReadFile(m.file)
+	if err != nil {
+		return "", err
+	}
+	if c := strings.Count(string(text), m.old); c != 1 {
+		return "", fmt.Errorf("the text to be replaced is %d times in %s: bring the defect up to date", c, m.file)
+	}
+	mutated, overlay := filepath.Join(dir, "mutant.go"), filepath.Join(dir, "overlay.json")
+	original, err := filepath.Abs(m.file)
+	if err != nil {
+		return "", err
+	}
+	replace, err := json.Marshal(map[string]map[string]string{"Replace": {original: mutated}})
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(mutated, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(overlay, replace, 0o600); err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "sim.test")
+	if out, err := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", overlay, "-o", binary, "./test/sim").CombinedOutput(); err != nil { //nolint:gosec // our own arguments
+		return "", fmt.Errorf("it does not compile: %s", bytes.TrimSpace(out))
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for _, run := range [][]string{
+		{"-test.run", "^Test(Field|Fills|Standby|Crash)"},
+		{"-test.run", "^TestHistories$"},
+	} {
+		cmd := exec.CommandContext(ctx, binary, append(run, "-test.failfast", "-sim.shrink=0", "-sim.length="+length.String())...) //nolint:gosec // our own binary
+		cmd.Dir, cmd.Env = "test/sim", append(os.Environ(), "SEEDS="+strconv.Itoa(seeds))
+		out, err := cmd.CombinedOutput()
+		if ctx.Err() != nil {
+			return "", fmt.Errorf("not found within %s", limit)
+		}
+		if err != nil {
+			return finder(string(out)), nil
+		}
+	}
+	return "", nil
+}
+
+// finder names the tests that failed.
+func finder(out string) string {
+	for _, line := range strings.Split(out, "\n") {
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "--- FAIL: "); ok {
+			name, _, _ := strings.Cut(rest, " ")
+			if name != "TestHistories" {
+				return name
+			}
+		}
+	}
+	if _, after, ok := strings.Cut(out, "panic: "); ok {
+		return "a panic: " + strings.SplitN(after, "\n", 2)[0]
+	}
+	return "a failure"
+}
