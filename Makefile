@@ -97,6 +97,9 @@ race: ## Tests under the race detector, without the cloud SDKs and the end-to-en
 sim: ## Simulate whole installations with crashes and faults on virtual time, SEEDS histories.
 	SEEDS=$(SEEDS) $(GO) test ./test/sim -count=1 -timeout 60m
 
+mutants: ## Plant defects into the code, one after the other: the simulation must find each (an hour).
+	$(GO) run ./test/sim/mutants
+
 nodes: ## Three controllers on one PostgreSQL, killed, stopped and cut off in turn; prints how long work rested. Part of `make test`.
 	$(GO) test ./test/e2e -run '^TestNodes$$' -count=1 -v
 

@@ -247,6 +247,31 @@ func TestFieldMachinesInFlightAreAdoptedAfterACrash(t *testing.T) {
 	}
 }
 
+// A create call whose answer was lost is repeated, and makes no second machine
+// although the listings hide the first one.
+func TestFieldARepeatedCreateMakesNoSecondMachine(t *testing.T) {
+	t.Parallel()
+	lost, lying := 0, true
+	w := world.New(t, world.Options{Seed: 1, Manifest: installation(2, 4, "provision_timeout: 30m"), Behaviour: behaviour(), Fault: func(c sim.Call) sim.Fault {
+		switch {
+		case c.Op == sim.OpCreate && lost < 4:
+			lost++
+			return sim.Fault{Lost: true, Mute: true}
+		case c.Op == sim.OpList && lying:
+			return sim.Fault{CutList: true}
+		}
+		return sim.Fault{}
+	}})
+	w.Run(12 * time.Minute)
+	w.WantMachines(2)
+	if w.Creates() < 3 {
+		t.Errorf("%d create calls: none was repeated", w.Creates())
+	}
+	lying = false
+	w.Run(2 * time.Hour)
+	w.WantReady("p", 2)
+}
+
 // Accepted, and never seen.
 func TestFieldAcceptedButNeverAppears(t *testing.T) {
 	t.Parallel()

@@ -79,7 +79,7 @@ func Play(t testing.TB, scenarios []Scenario, s Spec) (h History) {
 	w.must(w.apply(sc.Manifest(nil)), "applying")
 	w.live(sc, s.Length)
 	if sc.Rests {
-		w.WantRest(4*time.Hour, 6*time.Hour)
+		w.WantRest(3*time.Hour, 3*time.Hour)
 	}
 	w.WantNothingLeft(sc.ShutDown, 14*time.Hour)
 	h.Summary = w.Summary()

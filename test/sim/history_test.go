@@ -14,7 +14,7 @@ import (
 
 var (
 	firstSeed = flag.Uint64("sim.seed", 1, "first seed of the histories")
-	length    = flag.Duration("sim.length", 24*time.Hour, "length of a history until everything works again")
+	length    = flag.Duration("sim.length", 0, "length of a history until everything works again; 0: 8h, and 24h when SEEDS is set")
 	shrinkFor = flag.Duration("sim.shrink", time.Minute, "how long a failing history is made smaller")
 	replay    = flag.String("sim.replay", "", "a history to live through again, as a failing test prints it")
 	trace     = flag.String("sim.trace", "", "file for everything that happened in a failing or repeated history")
@@ -27,13 +27,23 @@ func seeds(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("SEEDS")
 	if text == "" {
-		return 3
+		return 1
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 {
 		t.Fatalf("SEEDS is %q, expected a number of histories", text)
 	}
 	return n
+}
+
+func lengthOf() time.Duration {
+	switch {
+	case *length != 0:
+		return *length
+	case os.Getenv("SEEDS") != "":
+		return 24 * time.Hour
+	}
+	return 8 * time.Hour
 }
 
 func play(t *testing.T) func(world.Spec) world.History {
@@ -47,7 +57,7 @@ func TestHistories(t *testing.T) {
 			continue
 		}
 		for i := range seeds(t) {
-			s := world.Spec{Scenario: sc.Name, Seed: *firstSeed + uint64(i), Length: *length}
+			s := world.Spec{Scenario: sc.Name, Seed: *firstSeed + uint64(i), Length: lengthOf()}
 			t.Run(fmt.Sprint(sc.Name, " seed ", s.Seed), func(t *testing.T) {
 				t.Parallel()
 				tell(t, play(t)(s))
@@ -90,6 +100,6 @@ live through it again:
   go test ./test/sim -run TestReplay -sim.shrink=0 -sim.trace=trace.txt -sim.replay='%s'
 The last steps:
   %s`, small.Failure.Promise, small.Failure.At, small.Failure.Text,
-		world.Spec{Scenario: first.Spec.Scenario, Seed: first.Spec.Seed, Length: *length}, len(first.Spec.Accidents), len(small.Spec.Accidents),
+		world.Spec{Scenario: first.Spec.Scenario, Seed: first.Spec.Seed, Length: lengthOf()}, len(first.Spec.Accidents), len(small.Spec.Accidents),
 		small.Spec, small.Last)
 }

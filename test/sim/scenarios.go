@@ -36,7 +36,7 @@ func beginOf(seed uint64) time.Time {
 }
 
 func options(seed uint64) Options {
-	return Options{Behaviour: cloudOf(seed), Begin: beginOf(seed)}
+	return Options{Behaviour: cloudOf(seed), Begin: beginOf(seed), Beat: time.Minute}
 }
 
 // or is the first choice for the manifest that a history begins with, and one

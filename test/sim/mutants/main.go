@@ -26,6 +26,7 @@ import (
 type mutant struct {
 	name string
 	what string
+	by   string // the tests that are asked first, a regular expression
 	file string
 	old  string
 	new  string
@@ -70,8 +71,9 @@ func main() {
 	}
 }
 
-// hunt runs the simulation on the code with a defect, first the tests that have
-// names and then histories, and says what found it.
+// hunt runs the simulation on the code with a defect, first the tests that are
+// likely to notice, then all that have names and then histories, and says what
+// found it.
 func hunt(ctx context.Context, m mutant, seeds int, length, limit time.Duration) (string, error) {
 	dir, err := os.MkdirTemp("", "headroom-mutant-")
 	if err != nil {
@@ -107,6 +109,7 @@ func hunt(ctx context.Context, m mutant, seeds int, length, limit time.Duration)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for _, run := range [][]string{
+		{"-test.run", m.by},
 		{"-test.run", "^Test(Field|Fills|Standby|Crash)"},
 		{"-test.run", "^TestHistories$"},
 	} {
