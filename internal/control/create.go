@@ -115,7 +115,7 @@ func (c *Controller) callCreate(ctx context.Context, r *realm, s *fleet.Server, 
 		Shape: fleet.Resources{
 			Cores: spec.AgentCoresOverride, MemoryMiB: int64(spec.AgentMemoryOverride), GPUs: spec.AgentGPUsOverride,
 		},
-	}, false)
+	})
 	if err != nil {
 		return c.createFailed(ctx, r, s, err)
 	}

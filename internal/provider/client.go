@@ -95,28 +95,16 @@ func (c *Client) Kind() Kind { return c.kind }
 // calls are allowed.
 func (c *Client) PausedUntil() time.Time { return c.gate.paused(c.clock.Now()) }
 
-// Create makes the machine of the request. With again, an earlier call may
-// have made it: a fresh listing is searched for the server's machine, which is
-// adopted if it is there; a listing that fails fails the call, since the
-// machine may exist unseen. The class tells by [Class.MadeNothing] whether a
-// failed call can have left a machine.
-func (c *Client) Create(ctx context.Context, req Request, again bool) (Instance, error) {
+// Create makes the machine of the request. The class tells by
+// [Class.MadeNothing] whether a failed call can have left a machine: whoever
+// repeats such a call looks for the machine in listings first, see
+// [Listing.Find].
+func (c *Client) Create(ctx context.Context, req Request) (Instance, error) {
 	if err := c.checkRequest(req); err != nil {
 		return Instance{}, err
 	}
-	// The call's own admission comes first: a listing that is followed by a
-	// refusal would be made over and over.
 	if err := c.admit("create", 1, false); err != nil {
 		return Instance{}, err
-	}
-	if again {
-		l, err := c.List(ctx)
-		if err != nil {
-			return Instance{}, err
-		}
-		if found := l.Find(req.Tags.Server); len(found) > 0 {
-			return found[0], nil
-		}
 	}
 	leave, err := c.enter(ctx, "create")
 	if err != nil {

@@ -59,40 +59,28 @@ func wantClass(t *testing.T, err error, class provider.Class) {
 	}
 }
 
-// A create whose answer was lost on a cloud without idempotency tokens: the
-// repetition adopts the machine.
-func TestCreateAgainAdopts(t *testing.T) {
+// A create whose answer was lost has made a machine, which the next complete
+// listing shows.
+func TestLostCreateIsFound(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, sim.Behaviour{NoTokens: true}, nil)
-	r.cloud.Script(func(c sim.Call) sim.Fault { return sim.Fault{Lost: c.Op == sim.OpCreate && c.N == 1} })
-	_, err := r.Create(t.Context(), request("a"), false)
+	r.cloud.Script(func(c sim.Call) sim.Fault { return sim.Fault{Lost: c.Op == sim.OpCreate} })
+	_, err := r.Create(t.Context(), request("a"))
 	wantClass(t, err, provider.Unavailable)
 	if provider.ClassOf(err).MadeNothing() {
 		t.Fatal("the class says that nothing was made")
 	}
-	i, err := r.Create(t.Context(), request("a"), true)
+	l, err := r.List(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := r.cloud.Instances()
-	if len(all) != 1 || all[0].ID != i.ID {
-		t.Errorf("machines %v, expected only the adopted %s", all, i.ID)
+	if found := l.Find("a"); len(all) != 1 || len(found) != 1 || found[0].ID != all[0].ID {
+		t.Errorf("found %v, expected %v", found, all)
 	}
 }
 
-// A listing that cannot be completed proves nothing, so that nothing is made.
-func TestCreateAgainNeedsListing(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, sim.Behaviour{NoTokens: true}, nil)
-	r.cloud.Script(func(c sim.Call) sim.Fault { return sim.Fault{FailList: c.Op == sim.OpList} })
-	_, err := r.Create(t.Context(), request("a"), true)
-	wantClass(t, err, provider.Unavailable)
-	if n := r.cloud.Calls()[sim.OpCreate]; n != 0 {
-		t.Errorf("create was called %d times", n)
-	}
-}
-
-func TestCreateAgainTakesTheUsefulOne(t *testing.T) {
+func TestFindOffersTheUsefulOneFirst(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, sim.Behaviour{DeleteTime: sim.Always(time.Hour)}, nil)
 	tags := request("a").Tags
@@ -101,12 +89,12 @@ func TestCreateAgainTakesTheUsefulOne(t *testing.T) {
 	if err := r.Delete(t.Context(), deleting, "a"); err != nil {
 		t.Fatal(err)
 	}
-	i, err := r.Create(t.Context(), request("a"), true)
-	if err != nil || i.ID != running {
-		t.Errorf("adopted %s, %v; expected %s", i.ID, err, running)
+	l, err := r.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
 	var order []string
-	for _, i := range r.Latest().Find("a") {
+	for _, i := range l.Find("a") {
 		order = append(order, i.ID)
 	}
 	if diff := cmp.Diff([]string{running, late, failed, deleting}, order); diff != "" {
@@ -129,7 +117,7 @@ func TestCreateRefusesIncompleteRequests(t *testing.T) {
 			r := newRig(t, sim.Behaviour{}, nil)
 			req := request("a")
 			change(&req)
-			_, err := r.Create(t.Context(), req, false)
+			_, err := r.Create(t.Context(), req)
 			wantClass(t, err, provider.Invalid)
 			if !strings.Contains(err.Error(), name) {
 				t.Errorf("error %q does not name %q", err, name)
@@ -175,7 +163,7 @@ func TestDeleteRefusesWhatIsNotOurs(t *testing.T) {
 func TestDeleteUntilGone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, sim.Behaviour{DeleteTime: sim.Always(10 * time.Second)}, nil)
-	i, err := r.Create(t.Context(), request("a"), false)
+	i, err := r.Create(t.Context(), request("a"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +182,7 @@ func TestPanicIsAnError(t *testing.T) {
 	for range 3 { // a slot or a listing that is not given back would block
 		_, err := r.List(t.Context())
 		wantClass(t, err, provider.Unknown)
-		_, err = r.Create(t.Context(), request("a"), false)
+		_, err = r.Create(t.Context(), request("a"))
 		wantClass(t, err, provider.Unknown)
 		var e *provider.Error
 		if errors.As(err, &e); !strings.Contains(e.Cause.Error(), "driver broke") || strings.Contains(e.Message, "driver broke") {
@@ -218,7 +206,7 @@ func TestDeadlineAndCancel(t *testing.T) {
 	r := newRig(t, sim.Behaviour{}, func(o *provider.ClientOptions) { o.Kind.Defaults.CallTimeout = 30 * time.Millisecond })
 	r.cloud.Script(func(sim.Call) sim.Fault { return sim.Fault{Hang: true} })
 	for name, call := range map[string]func(context.Context) error{
-		"create": func(ctx context.Context) error { _, err := r.Create(ctx, request("a"), false); return err },
+		"create": func(ctx context.Context) error { _, err := r.Create(ctx, request("a")); return err },
 		"list":   func(ctx context.Context) error { _, err := r.List(ctx); return err },
 	} {
 		err := call(t.Context())
@@ -236,7 +224,7 @@ func TestDeadlineAndCancel(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, sim.Behaviour{}, func(o *provider.ClientOptions) { o.RateLimit = 2 })
-	_, _ = r.Create(t.Context(), request("a"), false)
+	_, _ = r.Create(t.Context(), request("a"))
 	_, _ = r.Get(t.Context(), "none")
 	_, _ = r.Get(t.Context(), "none")
 	families, err := r.reg.Gather()

@@ -144,15 +144,6 @@ func (c *Client) Latest() *Listing {
 	return c.latest
 }
 
-// ListSince returns the newest complete listing if it began after t, and makes
-// a new one otherwise.
-func (c *Client) ListSince(ctx context.Context, t time.Time) (*Listing, error) {
-	if l := c.Latest(); l != nil && l.At.After(t) {
-		return l, nil
-	}
-	return c.List(ctx)
-}
-
 func (c *Client) list(ctx context.Context) (*Listing, error) {
 	if err := c.admit("list", 1, true); err != nil {
 		return nil, err

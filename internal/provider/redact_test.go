@@ -52,7 +52,7 @@ func TestSecretsAreRedacted(t *testing.T) {
 	r := newRig(t, sim.Behaviour{}, func(o *provider.ClientOptions) {
 		o.Driver, o.Secrets = leaky{o.Driver, secret}, []string{"", secret}
 	})
-	_, errCreate := r.Create(t.Context(), request("a"), false)
+	_, errCreate := r.Create(t.Context(), request("a"))
 	wantClass(t, errCreate, provider.Forbidden)
 	_, errGet := r.Get(t.Context(), "x")
 	wantClass(t, errGet, provider.Unknown)
