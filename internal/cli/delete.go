@@ -78,7 +78,7 @@ it.
 			return usagef("--force applies to servers only")
 		}
 		if len(what) > 0 && what[0].kind.configured != "" && (len(what) > 1 || len(files) > 0) {
-			return a.deleteSet(ctx, c, what, o.drain, ignoreMissing)
+			return a.deleteSet(ctx, c, what, o.drain, ignoreMissing, wait.D())
 		}
 		return a.deleteAll(ctx, c, what, o, wait, ignoreMissing)
 	})
@@ -92,12 +92,16 @@ func waitFlag(cmd *cobra.Command, wait *fleet.Duration, usage string) {
 }
 
 // deleteSet deletes configured objects in one call, all or none of them.
-func (a *app) deleteSet(ctx context.Context, c *client.Client, what []target, drain, ignoreMissing bool) error {
+func (a *app) deleteSet(ctx context.Context, c *client.Client, what []target, drain, ignoreMissing bool, wait time.Duration) error {
 	in := client.DeleteRequest{Drain: drain, IgnoreMissing: ignoreMissing}
 	for _, t := range what {
 		in.Objects = append(in.Objects, client.ObjectRef{Kind: t.kind.configured, Name: t.name})
 	}
-	result, err := c.Delete(ctx, in)
+	var result *client.DeleteResult
+	err := a.untilDrained(ctx, wait, func() (err error) {
+		result, err = c.Delete(ctx, in)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -115,7 +119,7 @@ func (a *app) deleteAll(ctx context.Context, c *client.Client, what []target, o 
 	var failed []error
 	var deleted []target
 	for _, t := range what {
-		err := t.kind.remove(ctx, c, t.name, o)
+		err := a.untilDrained(ctx, wait.D(), func() error { return t.kind.remove(ctx, c, t.name, o) })
 		label := t.kind.singular + "/" + t.name
 		switch {
 		case err == nil:
@@ -136,6 +140,33 @@ func (a *app) deleteAll(ctx context.Context, c *client.Client, what []target, o 
 		}
 	}
 	return a.several(failed)
+}
+
+// untilDrained repeats a deletion, at most for the given time, while the machines
+// of what is to be deleted are leaving.
+func (a *app) untilDrained(ctx context.Context, limit time.Duration, remove func() error) error {
+	const pause = time.Second
+	end := a.clock.Now().Add(limit)
+	p := a.progress()
+	defer p.clear()
+	asked := false
+	for {
+		err := remove()
+		leaving := fleet.CodeOf(err) == fleet.CodeInUse && strings.Contains(err.Error(), fleet.NotDeletedYet)
+		switch {
+		case asked && fleet.CodeOf(err) == fleet.CodeNotFound:
+			return nil // an answer was lost, or somebody else was faster
+		case limit <= 0 || !leaving && (!asked || !transient(err)):
+			return err
+		case !a.clock.Now().Before(end):
+			return &exitError{code: ExitQueued, err: fmt.Errorf("after %s: %w", fleet.Duration(limit), err)}
+		}
+		asked = true
+		p.show("%v", err)
+		if !a.sleep(ctx, pause) {
+			return fmt.Errorf("waiting: %w", ctx.Err())
+		}
+	}
 }
 
 // several reports errors in their order. The first one gives the exit code.

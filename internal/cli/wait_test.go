@@ -340,6 +340,36 @@ func TestDeleteWaits(t *testing.T) {
 	if r := c.run("server", "delete", "hr-1", "--wait"); r.code != 0 || asked != 3 {
 		t.Errorf("asked %d times: %+v", asked, r)
 	}
+	left := 3
+	a.handle("DELETE pools/desktops", func(w http.ResponseWriter, _ *http.Request) {
+		if left--; left >= 0 {
+			problem(w, 409, `{"code":"in_use","detail":"Pool desktops is being drained and not deleted yet: 1 machine depends on it still"}`)
+			return
+		}
+		w.WriteHeader(204)
+	})
+	a.refuse("GET pools/desktops", 404, `{"code":"not_found","detail":"there is no pool desktops"}`)
+	if r := c.run("delete", "pool", "desktops", "--drain", "--wait"); r.code != 0 || left != -1 {
+		t.Errorf("%d times to go: %+v", left, r)
+	}
+	left = 1 << 30
+	if r := c.run("delete", "pool", "desktops", "--drain", "--wait=20ms"); r.code != cli.ExitQueued || !strings.Contains(r.err, "1 machine depends on it still") {
+		t.Errorf("got %+v", r)
+	}
+	if r := c.run("delete", "pool", "desktops", "--drain"); r.code == 0 || r.code == cli.ExitQueued {
+		t.Errorf("got %+v", r)
+	}
+	left = 3
+	a.handle("POST delete", func(w http.ResponseWriter, _ *http.Request) {
+		if left--; left >= 0 {
+			problem(w, 409, `{"code":"in_use","detail":"2 objects are being drained and not deleted yet: 1 machine depends on them still"}`)
+			return
+		}
+		answer(w, 200, object{"deleted": true, "changes": []object{}})
+	})
+	if r := c.run("delete", "pool", "desktops", "others", "--drain", "--wait"); r.code != 0 || left != -1 {
+		t.Errorf("%d times to go: %+v", left, r)
+	}
 	a.on("GET servers/hr-1", 200, server("hr-1", "draining", nil))
 	a.on("POST servers/hr-1/drain", 200, server("hr-1", "draining", nil))
 	if r := c.run("server", "drain", "hr-1", "--wait=20ms"); r.code != cli.ExitQueued || !strings.Contains(r.err, "server hr-1 is still there after 20ms: draining, 1 session") {

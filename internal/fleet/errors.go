@@ -45,6 +45,10 @@ func (f FieldError) String() string {
 	return b.String()
 }
 
+// NotDeletedYet is part of the message of an in_use refusal that ends by itself:
+// what is in the way is leaving.
+const NotDeletedYet = "not deleted yet"
+
 // Error is an error whose text may be shown to whoever caused it. The cause,
 // if any, is for logs only.
 type Error struct {

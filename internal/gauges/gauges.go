@@ -242,7 +242,8 @@ func (c *Collector) readProviders(tx *store.Tx, instances map[string]float64) (l
 			return nil, err
 		}
 		list = append(list,
-			gauge(c.circuit, flag(state.Circuit == snapshot.CircuitOpen), o.Name),
+			// When its time is over it lets one machine be tried.
+			gauge(c.circuit, flag(state.Circuit == snapshot.CircuitOpen && c.clock.Now().Before(state.OpenUntil)), o.Name),
 			gauge(c.instances, instances[o.Name], o.Name),
 			gauge(c.most, float64(spec.MaxInstances), o.Name),
 			gauge(c.listed, flag(state.ListError != ""), o.Name),

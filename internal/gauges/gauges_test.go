@@ -64,7 +64,8 @@ func put(t *testing.T, s *store.Store, kind fleet.Kind, name string, spec any) {
 // TestGauges: every number comes from the database, and what has nothing shows 0.
 func TestGauges(t *testing.T) {
 	t.Parallel()
-	s, _, c := world(t)
+	s, clk, c := world(t)
+	put(t, s, fleet.KindVMProvider, "tried", fleet.VMProviderSpec{MaxInstances: 1})
 	put(t, s, fleet.KindPool, "busy", fleet.PoolSpec{})
 	put(t, s, fleet.KindPool, "idle", fleet.PoolSpec{})
 	put(t, s, fleet.KindVMProvider, "good", fleet.VMProviderSpec{MaxInstances: 7})
@@ -84,7 +85,10 @@ func TestGauges(t *testing.T) {
 				return err
 			}
 		}
-		return tx.SaveProviderState(store.ProviderState{Provider: "bad", Circuit: snapshot.CircuitOpen, ListError: "no", SweepError: "stopped"})
+		if err := tx.SaveProviderState(store.ProviderState{Provider: "tried", Circuit: snapshot.CircuitOpen, OpenUntil: clk.Now().Add(-time.Second)}); err != nil {
+			return err
+		}
+		return tx.SaveProviderState(store.ProviderState{Provider: "bad", Circuit: snapshot.CircuitOpen, OpenUntil: clk.Now().Add(time.Minute), ListError: "no", SweepError: "stopped"})
 	})
 	got := scrape(t, c)
 	for name, want := range map[string][]string{
@@ -97,7 +101,7 @@ func TestGauges(t *testing.T) {
 			`{pool="busy",resource="cores"} 9`, `{pool="busy",resource="memory_bytes"} 2.147483648e+09`, `{pool="idle",resource="cores"} 0`,
 		},
 		"headroom_pool_free":               {`{pool="busy",resource="cores"} 8`, `{pool="busy",resource="memory_bytes"} 1.073741824e+09`},
-		"headroom_provider_circuit_open":   {`{vm_provider="bad"} 1`, `{vm_provider="good"} 0`},
+		"headroom_provider_circuit_open":   {`{vm_provider="bad"} 1`, `{vm_provider="good"} 0`, `{vm_provider="tried"} 0`},
 		"headroom_provider_instances":      {`{vm_provider="bad"} 0`, `{vm_provider="good"} 3`},
 		"headroom_provider_max_instances":  {`{vm_provider="bad"} 3`, `{vm_provider="good"} 7`},
 		"headroom_provider_listing_failed": {`{vm_provider="bad"} 1`, `{vm_provider="good"} 0`},

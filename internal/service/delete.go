@@ -157,6 +157,6 @@ func (s *Service) drainSet(tx *store.Tx, w *world, set []ref, actor string) (ref
 			left[id] = true
 		}
 	}
-	return fleet.Errorf(fleet.CodeInUse, "%s are being drained and not deleted yet: %s; machines with sessions wait for those to end; delete them again when none is left",
+	return fleet.Errorf(fleet.CodeInUse, "%s are being drained and "+fleet.NotDeletedYet+": %s; machines with sessions wait for those to end; delete them again when none is left",
 		count(int64(len(set)), "object"), verb(int64(len(left)), "machine", "depend", " on them still")), nil
 }

@@ -178,7 +178,7 @@ func (s *Service) DeleteObject(ctx context.Context, p auth.Principal, kind fleet
 			// What drain does is committed; the refusal is the answer.
 			servers, err := s.drainObject(tx, have, p.Actor())
 			left := int64(len(servers))
-			refusal = fleet.Errorf(fleet.CodeInUse, "%s %s is being drained and not deleted yet: %s; machines with sessions wait for those to end; delete it again when none is left",
+			refusal = fleet.Errorf(fleet.CodeInUse, "%s %s is being drained and "+fleet.NotDeletedYet+": %s; machines with sessions wait for those to end; delete it again when none is left",
 				kind, name, verb(left, "machine", "depend", " on it still"))
 			return err
 		}
