@@ -219,14 +219,14 @@ func TestFieldMachinesThatComeUpCount(t *testing.T) {
 // In-flight machines were once deleted and made again after a crash.
 func TestFieldMachinesInFlightAreAdoptedAfterACrash(t *testing.T) {
 	t.Parallel()
-	for _, tokens := range []bool{true, false} {
-		t.Run(fmt.Sprint("tokens ", tokens), func(t *testing.T) {
+	for name, more := range map[string]string{"agents speak for themselves": "", "no agent": "require_checkin: false", "no tokens": "require_checkin: true"} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := behaviour()
-			b.NoTokens = !tokens
+			b.NoTokens = name == "no tokens"
 			b.ListLag = sim.Spread{Law: sim.Uniform, Mean: 20 * time.Second, Max: 40 * time.Second}
 			calls, dead := 0, 0
-			w := world.New(t, world.Options{Seed: 1, Manifest: installation(30, 40, ""), Behaviour: b, Crash: func(point string) bool {
+			w := world.New(t, world.Options{Seed: 1, Manifest: installation(30, 40, more), Behaviour: b, Crash: func(point string) bool {
 				if point == "answer create" {
 					calls++
 					if calls%2 == 0 && dead < 8 {
