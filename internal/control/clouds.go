@@ -35,6 +35,7 @@ type realm struct {
 	deleted  map[string]time.Time // server id → last accepted delete call
 	pausedBy map[string]time.Time // server id → not before, after an error
 	omits    map[string]int       // server id → listings in a row that left its machine out though it exists
+	unmade   map[string]time.Time // server id → moment of the create call that surely made no machine
 }
 
 func (r *realm) lastListing() *provider.Listing { return r.client.Latest() }
@@ -139,6 +140,7 @@ func (cs *clouds) open(ctx context.Context, name string, revision int64, o *stor
 			provider: name, key: key, revision: o.Revision, client: client,
 			short: map[string]time.Time{}, deleted: map[string]time.Time{}, pausedBy: map[string]time.Time{},
 			omits: map[string]int{},
+			unmade: map[string]time.Time{},
 		}
 	}
 	cs.mu.Lock()

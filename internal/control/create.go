@@ -75,7 +75,7 @@ func (c *Controller) resumeCreate(ctx context.Context, r *realm, s *fleet.Server
 	if s.ProviderID != "" {
 		return c.created(ctx, r, s, spec, provider.Instance{ID: s.ProviderID}, "the cloud accepted")
 	}
-	if s.Unseen < 2 {
+	if s.Unseen < 2 && !r.surelyUnmade(s) {
 		return max(r.settled(s).Sub(c.now()), r.busy()), nil // listings count meanwhile
 	}
 	s, err := c.change(ctx, s.ID, func(_ *store.Tx, s *fleet.Server) (bool, error) {
@@ -167,6 +167,12 @@ func (c *Controller) createFailed(ctx context.Context, r *realm, s *fleet.Server
 		}
 		_, err := c.moveTo(ctx, s, fleet.PhaseFailed, "%s", cause.Error())
 		return 0, err
+	case class == provider.Conflict && provider.RetryAfter(cause) > 0 && r != nil:
+		// What the machine needs is being made; the driver knows that the machine
+		// itself is not there, so that it need not be looked for.
+		wait := provider.RetryAfter(cause)
+		r.goesOn(s, c.now().Add(wait))
+		return wait, c.noteReason(ctx, s, cause.Error())
 	}
 	// The machine may exist: creating it stays, and it is looked for first.
 	wait := provider.Backoff(class, s.Attempts)
@@ -208,17 +214,10 @@ func (c *Controller) noteReason(ctx context.Context, s *fleet.Server, why string
 // fallThrough gives a server up whose provider has no room for it and passes
 // the provider over for a while; the planner takes the next of the list.
 func (c *Controller) fallThrough(ctx context.Context, s *fleet.Server, cause error) error {
-	until := c.now().Add(quotaMemory)
 	return c.write(ctx, func(tx *store.Tx) error {
-		state, err := providerState(tx, s.VMProvider)
-		if err != nil {
+		if err := c.passOver(tx, s.VMProvider, cause.Error()); err != nil {
 			return err
 		}
-		state.Provider, state.BlockedUntil, state.BlockedReason = s.VMProvider, until, cause.Error()
-		if err := tx.SaveProviderState(state); err != nil {
-			return err
-		}
-		c.emitProvider(tx, s.VMProvider, fleet.EventProviderCapacity, fmt.Sprintf("passed over until %s: %v", until.UTC().Format(time.TimeOnly), cause))
 		s, err := tx.Server(s.ID)
 		if err != nil || (s.Phase != fleet.PhaseCreating && s.Phase != fleet.PhasePlanned) {
 			return err
@@ -233,6 +232,35 @@ func (c *Controller) fallThrough(ctx context.Context, s *fleet.Server, cause err
 		}
 		return tx.SaveServer(s)
 	})
+}
+
+// noRoom draws the consequence of a machine that the cloud accepted and then
+// had no room for: the one that the refusal of the create would have had.
+func (c *Controller) noRoom(ctx context.Context, r *realm, s *fleet.Server, class provider.Class, why string) error {
+	switch {
+	case !class.FallsThrough():
+		return nil
+	case class == provider.NoCapacity && s.Offer != "":
+		r.avoid(s.Offer, c.now().Add(offerMemory))
+		return nil
+	}
+	c.Metrics.createFailed(s.VMProvider, class)
+	return c.write(ctx, func(tx *store.Tx) error { return c.passOver(tx, s.VMProvider, why) })
+}
+
+// passOver leaves a provider that has no room alone for a while.
+func (c *Controller) passOver(tx *store.Tx, name, why string) error {
+	until := c.now().Add(quotaMemory)
+	state, err := providerState(tx, name)
+	if err != nil {
+		return err
+	}
+	state.Provider, state.BlockedUntil, state.BlockedReason = name, until, why
+	if err := tx.SaveProviderState(state); err != nil {
+		return err
+	}
+	c.emitProvider(tx, name, fleet.EventProviderCapacity, fmt.Sprintf("passed over until %s: %s", until.UTC().Format(time.TimeOnly), why))
+	return nil
 }
 
 // cancelBlocked gives up a planned server whose provider has been taken out of
@@ -298,6 +326,24 @@ func (r *realm) resume(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.pausedBy, id)
+	delete(r.unmade, id)
+}
+
+// goesOn holds a server whose last create call made no machine, for certain.
+func (r *realm) goesOn(s *fleet.Server, until time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pausedBy[s.ID] = until
+	r.unmade[s.ID] = fleet.Value(s.AskedAt, s.CreatedAt)
+}
+
+// surelyUnmade says that the server's last create call is known to have made no
+// machine. A call that this process does not know of is another matter.
+func (r *realm) surelyUnmade(s *fleet.Server) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, ok := r.unmade[s.ID]
+	return ok && at.Equal(fleet.Value(s.AskedAt, s.CreatedAt))
 }
 
 func (r *realm) pause(id string, now time.Time) time.Duration {

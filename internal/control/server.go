@@ -169,7 +169,11 @@ func (c *Controller) checkAlive(ctx context.Context, r *realm, s *fleet.Server, 
 	}
 	switch inst.State {
 	case provider.StateFailed:
-		return true, 0, c.lose(ctx, s, "the machine has failed: "+fleet.Or(inst.Fault, "the cloud gives no reason"))
+		why := fleet.Or(inst.Fault, "the cloud gives no reason")
+		if err := c.noRoom(ctx, r, s, inst.FaultClass, why); err != nil {
+			return true, 0, err
+		}
+		return true, 0, c.lose(ctx, s, "the machine has failed: "+why)
 	case provider.StateDeleting:
 		return true, 0, c.lose(ctx, s, "somebody else is deleting the machine")
 	case provider.StateStopped:

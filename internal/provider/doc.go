@@ -43,4 +43,11 @@
 //	| Unavailable     | the step is repeated with backoff                                              |
 //	| Unsupported     | the circuit counts it; the machine fails                                       |
 //	| Unknown         | the step is repeated with backoff; a create is looked for before it is repeated |
+//
+// A create that consists of several operations, of which one takes its time,
+// answers Conflict with a time to wait ([Error.After]) until that one is done:
+// the machine itself does not exist yet, for certain, and the same call goes on
+// where it was. A cloud that accepts a create and finds out afterwards that it
+// has no room says so with the machine's state; [Instance.FaultClass] then has
+// the consequence that the error would have had.
 package provider

@@ -160,15 +160,19 @@ const (
 
 // Instance is a machine as the cloud shows it.
 type Instance struct {
-	ID        string
-	Name      string
-	Tags      Tags
-	State     State
-	Fault     string // why it is stopped or failed, in the cloud's words
-	Addresses []string
-	Offer     string
-	Capacity  fleet.Resources // of its shape; zero when the cloud does not tell
-	CreatedAt time.Time       // zero when the cloud does not tell
+	ID    string
+	Name  string
+	Tags  Tags
+	State State
+	Fault string // why it is stopped or failed, in the cloud's words
+	// FaultClass is NoCapacity or Quota when that is why the cloud gave the machine
+	// up after it had accepted it: another offer or provider may have what this one
+	// lacks. Empty otherwise.
+	FaultClass Class
+	Addresses  []string
+	Offer      string
+	Capacity   fleet.Resources // of its shape; zero when the cloud does not tell
+	CreatedAt  time.Time       // zero when the cloud does not tell
 }
 
 // Remnant is an object that was left without its machine.

@@ -30,7 +30,7 @@ const (
 type Error struct {
 	Class   Class
 	Message string        // safe to show: no secret, the cloud's words where they help
-	After   time.Duration // RateLimited: how long to wait; 0: the cloud did not say
+	After   time.Duration // RateLimited: how long to wait; 0: the cloud did not say. Conflict of a create: see doc.go
 	Cause   error         // for logs
 }
 
@@ -59,7 +59,7 @@ func ClassOf(err error) Class {
 	return Unknown
 }
 
-// RetryAfter is how long a RateLimited error asks to wait, 0 when it does not.
+// RetryAfter is how long the error asks to wait, 0 when it does not.
 func RetryAfter(err error) time.Duration {
 	var e *Error
 	if errors.As(err, &e) {

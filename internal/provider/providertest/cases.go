@@ -167,7 +167,7 @@ func lostCreate(t *testing.T, s *suite) {
 	}
 	req := s.request(owners()[0])
 	s.LoseCreate(t)
-	_, err := s.driver.Create(t.Context(), req)
+	_, err := s.createWith(t, s.driver, req)
 	if err == nil {
 		t.Fatal("the answer was to be lost, but create succeeded")
 	}

@@ -135,7 +135,7 @@ func override(t *testing.T, s *suite) {
 	}
 	d := &watched{t: t, s: s, driver: raw}
 	req := s.request(owners()[0])
-	i, err := d.Create(t.Context(), req)
+	i, err := s.createWith(t, d, req)
 	if err != nil {
 		t.Fatalf("create with an override: %v", err)
 	}

@@ -104,7 +104,7 @@ func (s *suite) request(o provider.Owner) provider.Request {
 
 func (s *suite) create(t *testing.T, req provider.Request) provider.Instance {
 	t.Helper()
-	i, err := s.driver.Create(t.Context(), req)
+	i, err := s.createWith(t, s.driver, req)
 	if err != nil {
 		t.Fatalf("create: %v", err)
 	}
@@ -112,6 +112,27 @@ func (s *suite) create(t *testing.T, req provider.Request) provider.Instance {
 		t.Fatal("create: the machine has no id")
 	}
 	return i
+}
+
+// createWith repeats a create of several operations for as long as the driver
+// says that an operation before the last is under way.
+func (s *suite) createWith(t *testing.T, d provider.Driver, req provider.Request) (i provider.Instance, err error) {
+	t.Helper()
+	over := time.NewTimer(s.Patience)
+	defer over.Stop()
+	for {
+		i, err = d.Create(t.Context(), req)
+		after := provider.RetryAfter(err)
+		if err == nil || provider.ClassOf(err) != provider.Conflict || after == 0 {
+			return i, err
+		}
+		tick := time.NewTimer(min(after, time.Second/2))
+		select {
+		case <-tick.C:
+		case <-over.C:
+			t.Fatalf("create still after %v: %v", s.Patience, err)
+		}
+	}
 }
 
 func (s *suite) list(t *testing.T, o provider.Owner) map[string]provider.Instance {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -98,7 +99,9 @@ func (s *Session) send(ctx context.Context, method, url string, body, out any) (
 	}
 	req.Header.Set("Content-Type", kind)
 	req.Header.Set("X-Auth-Token", s.token)
-	req.Header.Set("OpenStack-API-Version", "compute 2.90")
+	if strings.HasPrefix(url, s.rig.ServiceURLs()["compute"]) {
+		req.Header.Set("OpenStack-API-Version", "compute 2.90") // cinder refuses a version of another service
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,125 @@
+package openstack
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/floatingips"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
+
+	"github.com/headroom-dev/headroom/internal/provider"
+)
+
+// port and floating are what we read of neutron's objects.
+type port struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Device      string `json:"device_id"`
+	Created     string `json:"created_at"`
+}
+
+type floating struct {
+	ID          string `json:"id"`
+	Address     string `json:"floating_ip_address"`
+	Description string `json:"description"`
+	Port        string `json:"port_id"`
+	Created     string `json:"created_at"`
+}
+
+func portID(p port) string         { return p.ID }
+func floatingID(f floating) string { return f.ID }
+
+// entry gives the port of the machine with a floating address on it. The port is
+// ours and not nova's because an address can be put on a port from the
+// beginning, while a port of nova exists only some time after the create.
+func (d *driver) entry(ctx context.Context, req provider.Request, p parts) (string, error) {
+	sc, err := d.session.service(ctx, neutron)
+	if err != nil {
+		return "", err
+	}
+	description := mark(req.Tags)
+	byMark := url.Values{"description": {description}}
+	found, err := collect(ctx, sc, neutron, "ports", "ports", byMark, portID)
+	if err != nil {
+		return "", err
+	}
+	var id string
+	if len(found) > 0 {
+		id = found[0].ID
+	} else {
+		o := ports.CreateOpts{NetworkID: p.network, Name: req.Name, Description: description}
+		if len(p.groups) > 0 {
+			o.SecurityGroups = &p.groups
+		}
+		made, err := ports.Create(ctx, sc, o).Extract()
+		if err != nil {
+			return "", d.networkFault(err, "network", d.settings.Network)
+		}
+		id = made.ID
+	}
+	addresses, err := collect(ctx, sc, neutron, "floatingips", "floatingips", byMark, floatingID)
+	if err != nil {
+		return "", err
+	}
+	if len(addresses) > 0 {
+		return id, nil
+	}
+	pool, err := d.lookUp(ctx, networksOf("floating_ip_pool"), d.settings.FloatingIPPool)
+	if err != nil {
+		return "", err
+	}
+	err = floatingips.Create(ctx, sc, floatingips.CreateOpts{FloatingNetworkID: pool, PortID: id, Description: description}).Err
+	if err != nil {
+		return "", d.networkFault(err, "floating_ip_pool", d.settings.FloatingIPPool)
+	}
+	return id, nil
+}
+
+// networkFault says which setting a 404 or 400 of neutron is about.
+func (d *driver) networkFault(err error, setting, value string) error {
+	classified := classify(err, neutron)
+	if gophercloud.ResponseCodeIs(err, http.StatusNotFound) || gophercloud.ResponseCodeIs(err, http.StatusBadRequest) {
+		d.refs.forget()
+		if provider.ClassOf(classified) != provider.NoCapacity {
+			return provider.Errorf(provider.Invalid, "%s %q cannot be used: %w", setting, value, classified)
+		}
+	}
+	return classified
+}
+
+// closeEntry removes the floating address and the port of a machine that still
+// exists.
+func (d *driver) closeEntry(ctx context.Context, machine string) error {
+	sc, err := d.session.service(ctx, neutron)
+	if err != nil {
+		return err
+	}
+	found, err := collect(ctx, sc, neutron, "ports", "ports", url.Values{"device_id": {machine}}, portID)
+	if err != nil {
+		return err
+	}
+	for _, p := range found {
+		if tagsOfMark(p.Description) == (provider.Tags{}) {
+			continue // nova's own, removed with the machine
+		}
+		addresses, err := collect(ctx, sc, neutron, "floatingips", "floatingips", url.Values{"port_id": {p.ID}}, floatingID)
+		if err != nil {
+			return err
+		}
+		for _, a := range addresses {
+			if tagsOfMark(a.Description) != tagsOfMark(p.Description) {
+				continue // somebody's who put it there; it comes free with the port
+			}
+			if err := floatingips.Delete(ctx, sc, a.ID).ExtractErr(); err != nil && !gone(err) {
+				return classify(err, neutron)
+			}
+		}
+		if err := ports.Delete(ctx, sc, p.ID).ExtractErr(); err != nil && !gone(err) {
+			return classify(err, neutron)
+		}
+	}
+	return nil
+}
