@@ -181,9 +181,8 @@ func provoke(p *place) map[provider.Class]func(*testing.T, provider.Driver) erro
 			return err
 		},
 		provider.Quota: func(t *testing.T, d provider.Driver) error {
-			if err := p.Quota(t.Context(), "compute", map[string]int{"instances": 0}); err != nil {
-				t.Fatal(err)
-			}
+			p.quota(t, "compute", map[string]int{"instances": 0})
+			defer p.quota(t, "compute", map[string]int{"instances": -1})
 			return makeOne(t, d)
 		},
 		provider.NoCapacity: func(t *testing.T, _ provider.Driver) error {
@@ -227,6 +226,13 @@ func provoke(p *place) map[provider.Class]func(*testing.T, provider.Driver) erro
 			_, err := p.driver(t, nil).(provider.ConsoleReader).Console(t.Context(), nothing, 100)
 			return err
 		},
+	}
+}
+
+func (p *place) quota(t *testing.T, service string, limits map[string]int) {
+	t.Helper()
+	if err := p.Quota(t.Context(), service, limits); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -145,7 +145,7 @@ func (d *driver) find(ctx context.Context, compute *gophercloud.ServiceClient, r
 func serverID(s server) string { return s.ID }
 
 // List implements provider.Driver: one request per page, whatever the number of
-// machines.
+// machines, and one for each that has failed.
 //
 // The first page is asked for without any filter or limit, since only then nova
 // shows that a cell is missing.
@@ -164,7 +164,23 @@ func (d *driver) List(ctx context.Context, owner provider.Owner) iter.Seq2[provi
 				yield(provider.Instance{}, err)
 				return
 			}
-			if tagsOf(s.Metadata).Owner() == owner && !yield(s.instance(d.now()), nil) {
+			if tagsOf(s.Metadata).Owner() != owner {
+				continue
+			}
+			// nova reads the faults of a listing from one of its databases only, that
+			// of the servers that found no host or that of all others.
+			if s.Status == "ERROR" && s.Fault.Message == "" {
+				whole, err := d.get(ctx, s.ID)
+				if provider.ClassOf(err) == provider.NotFound && err != nil {
+					continue
+				}
+				if err != nil {
+					yield(provider.Instance{}, err)
+					return
+				}
+				s = *whole
+			}
+			if !yield(s.instance(d.now()), nil) {
 				return
 			}
 		}

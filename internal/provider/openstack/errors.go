@@ -69,7 +69,7 @@ func classifySignIn(err error) error {
 			Message: "keystone does not accept the credential: check that it is spelled right, was not revoked and has not expired, that its user is enabled, " +
 				"and with a password also the domains and the project",
 		}
-	case answer.Actual == http.StatusNotFound:
+	case answer.Actual == http.StatusNotFound, answer.Actual == http.StatusMethodNotAllowed, answer.Actual/100 == 3:
 		return &provider.Error{
 			Class: provider.Invalid, Cause: redacted(answer),
 			Message: "there is no identity API, version 3, at auth_url: take OS_AUTH_URL from the RC file that the dashboard offers",

@@ -199,14 +199,15 @@ func (p *place) request(server string) provider.Request {
 	}
 }
 
-// create repeats a create until it does not ask to wait any more.
+// create repeats a create as a controller does: while it asks to wait, and when
+// its outcome is not known.
 func create(t *testing.T, d provider.Driver, req provider.Request) provider.Instance {
 	t.Helper()
 	var i provider.Instance
 	eventually(t, 2*time.Minute, func() error {
 		var err error
 		i, err = d.Create(t.Context(), req)
-		if err != nil && provider.RetryAfter(err) == 0 {
+		if err != nil && provider.ClassOf(err).MadeNothing() {
 			t.Fatalf("create: %v", err)
 		}
 		return err

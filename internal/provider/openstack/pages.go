@@ -36,7 +36,7 @@ func pages[T any](ctx context.Context, c *gophercloud.ServiceClient, which servi
 			}
 			var found []T
 			raw, ok := body[collection]
-			if !ok || json.Unmarshal(raw, &found) != nil {
+			if !ok || string(raw) == "null" || json.Unmarshal(raw, &found) != nil {
 				yield(zero, provider.Errorf(provider.Unavailable, "the answer of %s holds no readable list of %s: something else may answer at its address", which.name(), collection))
 				return
 			}

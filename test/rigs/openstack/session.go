@@ -77,6 +77,25 @@ func (s *Session) Do(ctx context.Context, method, service, path string, body, ou
 	return err
 }
 
+// RevokeToken ends a token of whomever.
+func (s *Session) RevokeToken(ctx context.Context, token string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, s.rig.IdentityURL()+"/auth/tokens", nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Auth-Token", s.token)
+	req.Header.Set("X-Subject-Token", token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		return &StatusError{Status: resp.StatusCode, Call: "DELETE /v3/auth/tokens"}
+	}
+	return nil
+}
+
 func (s *Session) send(ctx context.Context, method, url string, body, out any) (http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -28,6 +28,7 @@ type Call struct {
 	Query   string
 	Status  int    // 0: none was given
 	Body    []byte // of the request
+	Token   string // that the client sent
 }
 
 func (c Call) String() string { return c.Method + " " + c.Service + " " + c.Path }
@@ -166,7 +167,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	c := Call{Service: service, Method: r.Method, Path: "/" + rest, Query: r.URL.RawQuery, Body: body}
+	c := Call{Service: service, Method: r.Method, Path: "/" + rest, Query: r.URL.RawQuery, Body: body, Token: r.Header.Get("X-Auth-Token")}
 	f, release := p.match(c)
 	switch {
 	case f.Unroutable:
