@@ -27,8 +27,13 @@ ifeq ($(CI),true)
 export HEADROOM_REQUIRE_POSTGRES := 1
 endif
 
+# CI starts the rigs that it tests against; without one, tests of its cloud fail.
+ifeq ($(HEADROOM_RIGS),1)
+export HEADROOM_REQUIRE_OPENSTACK := 1
+endif
+
 .DEFAULT_GOAL := help
-.PHONY: help build run test nodes chaos check race sim bench docs fmt clean install tools \
+.PHONY: help rig-openstack rig-openstack-down build run test nodes chaos check race sim bench docs fmt clean install tools \
   check-format check-vet check-lint check-arch check-generated check-modules check-vulnerabilities check-shell
 
 ##@ Start here
@@ -44,6 +49,13 @@ run: build ## Build, then serve on LISTEN with the data in DATA, and apply MANIF
 
 test: ## Run every test: units, the store on SQLite and PostgreSQL, and the real binary end to end.
 	$(GO) test ./...
+
+rig-openstack: ## Bring a real OpenStack up on this host for the tests of its provider (Debian; installs packages as root, once).
+	test/rigs/openstack/install.sh
+	$(GO) run ./test/rigs/openstack/cmd up
+
+rig-openstack-down: ## End that OpenStack and remove its data.
+	$(GO) run ./test/rigs/openstack/cmd down
 
 ##@ Build
 
@@ -88,7 +100,7 @@ check-vulnerabilities: tools ## ... govulncheck, where its database can be reach
 	@hack/vulnerabilities.sh $(TOOLS)/govulncheck
 
 check-shell: ## ... shellcheck on our scripts, where it is installed.
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run hack/*.sh && echo 'check-shell: ok'; \
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run hack/*.sh test/rigs/*/*.sh && echo 'check-shell: ok'; \
 	else echo 'check-shell: SKIPPED, shellcheck is not installed'; fi
 
 race: ## Tests under the race detector, without the cloud SDKs and the end-to-end tests.

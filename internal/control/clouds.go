@@ -139,7 +139,7 @@ func (cs *clouds) open(ctx context.Context, name string, revision int64, o *stor
 		r = &realm{
 			provider: name, key: key, revision: o.Revision, client: client,
 			short: map[string]time.Time{}, deleted: map[string]time.Time{}, pausedBy: map[string]time.Time{},
-			omits: map[string]int{},
+			omits:  map[string]int{},
 			unmade: map[string]time.Time{},
 		}
 	}

@@ -20,7 +20,7 @@ func Variables() []Variable {
 		{Name: "registration_token", About: "token with which this machine's agent registers; works once and for this machine only", Secret: true, sample: "hrr_sample"},
 		{Name: "manager_token", About: "the same as registration_token", Secret: true, sample: "hrr_sample"},
 		{Name: "checkin_jwt", About: "token with which this machine reports its progress; works for 4 hours and for this machine only", Secret: true, sample: "hrc_sample"},
-		{Name: "provider_name", About: "kind of the VM provider", sample: "openstack"},
+		{Name: "provider_name", About: "kind of the VM provider", sample: "some_cloud"},
 		{Name: "nginx_cert_in", About: "tls_certificate of the autoscale config"},
 		{Name: "nginx_key_in", About: "tls_key of the autoscale config", Secret: true},
 		{Name: "connection_username", About: "connection_username of the autoscale config"},

@@ -8,6 +8,7 @@ import (
 	"github.com/headroom-dev/headroom/internal/provider/digitalocean"
 	"github.com/headroom-dev/headroom/internal/provider/local"
 	"github.com/headroom-dev/headroom/internal/provider/nutanix"
+	"github.com/headroom-dev/headroom/internal/provider/openstack"
 	"github.com/headroom-dev/headroom/internal/provider/proxmox"
 	"github.com/headroom-dev/headroom/internal/provider/sim"
 	"github.com/headroom-dev/headroom/internal/provider/vsphere"
@@ -20,6 +21,7 @@ func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
 		digitalocean.Kind(),
 		local.Kind(),
 		nutanix.Kind(),
+		openstack.Kind(),
 		proxmox.Kind(),
 		sim.Kind(clouds),
 		vsphere.Kind(),
