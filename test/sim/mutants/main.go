@@ -2,7 +2,7 @@
 // after the other into the real code, through the compiler's overlay, so that no
 // file of the tree is touched, and lets the simulation find it.
 //
-//	go run ./test/sim/mutants [-seeds 2] [-only name] [-list]
+//	go run ./test/sim/mutants [-seeds 2] [-only name] [-quick] [-list]
 //
 // It ends with code 1 when a defect was missed, or when the text that it would
 // replace is no longer in the code.
@@ -37,6 +37,7 @@ func main() {
 	length := flag.Duration("length", 24*time.Hour, "length of a history")
 	only := flag.String("only", "", "only the defect of this name")
 	list := flag.Bool("list", false, "list the defects and do nothing")
+	quick := flag.Bool("quick", false, "ask only the tests that are likely to notice")
 	limit := flag.Duration("limit", 20*time.Minute, "for one defect")
 	flag.Parse()
 	if *list {
@@ -53,7 +54,7 @@ func main() {
 			continue
 		}
 		n++
-		by, err := hunt(ctx, m, *seeds, *length, *limit)
+		by, err := hunt(ctx, m, *seeds, *length, *limit, *quick)
 		switch {
 		case err != nil:
 			fmt.Printf("%-24s BROKEN  %v\n", m.name, err)
@@ -74,7 +75,7 @@ func main() {
 // hunt runs the simulation on the code with a defect, first the tests that are
 // likely to notice, then all that have names and then histories, and says what
 // found it.
-func hunt(ctx context.Context, m mutant, seeds int, length, limit time.Duration) (string, error) {
+func hunt(ctx context.Context, m mutant, seeds int, length, limit time.Duration, quick bool) (string, error) {
 	dir, err := os.MkdirTemp("", "headroom-mutant-")
 	if err != nil {
 		return "", err
@@ -108,12 +109,12 @@ func hunt(ctx context.Context, m mutant, seeds int, length, limit time.Duration)
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for _, run := range [][]string{
-		{"-test.run", m.by},
-		{"-test.run", "^Test(Field|Fills|Standby|Crash)"},
-		{"-test.run", "^TestHistories$"},
-	} {
-		cmd := exec.CommandContext(ctx, binary, append(run, "-test.failfast", "-sim.shrink=0", "-sim.length="+length.String())...) //nolint:gosec // our own binary
+	runs := []string{m.by, "^Test(Field|Fills|Standby|Crash)", "^TestHistories$"}
+	if quick {
+		runs = runs[:1]
+	}
+	for _, run := range runs {
+		cmd := exec.CommandContext(ctx, binary, "-test.run", run, "-test.failfast", "-sim.shrink=0", "-sim.length="+length.String()) //nolint:gosec // our own binary
 		cmd.Dir, cmd.Env = "test/sim", append(os.Environ(), "SEEDS="+strconv.Itoa(seeds))
 		out, err := cmd.CombinedOutput()
 		if ctx.Err() != nil {
