@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -15,6 +16,9 @@ const maxBatch = 1000
 
 // For decides what the pool needs at in.Now. It changes nothing in in.
 func For(in Input) Decision {
+	if !slices.IsSortedFunc(in.Servers, byID) { // the store gives them in order
+		in.Servers = slices.SortedFunc(slices.Values(in.Servers), byID)
+	}
 	p := &pass{in: in, made: map[string]int64{}}
 	d := Decision{Pool: in.Pool, At: in.Now, Configs: make([]ConfigDecision, 0, len(in.Configs))}
 	for i := range in.Configs {
@@ -32,6 +36,8 @@ func For(in Input) Decision {
 	d.NextAt = p.nextAt
 	return d
 }
+
+func byID(a, b *fleet.Server) int { return cmp.Compare(a.ID, b.ID) }
 
 // pass is the work space of one decision.
 type pass struct {

@@ -245,6 +245,53 @@ func TestNeverRetiresAMachineInUse(t *testing.T) {
 	})
 }
 
+// Whatever is done has a reason, and so has whatever is left undone.
+func TestEverythingHasAReason(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		in := anyInput(t)
+		for name, p := range in.Providers {
+			p.Frozen = rapid.IntRange(0, 4).Draw(t, "frozen") == 0
+			p.Trial = rapid.IntRange(0, 4).Draw(t, "trial") == 0
+			p.Trying = p.Trial && rapid.Bool().Draw(t, "trying")
+			if rapid.IntRange(0, 4).Draw(t, "overshoot") == 0 {
+				p.Overshoot = "5 machines nobody knows"
+			}
+			if rapid.IntRange(0, 4).Draw(t, "blocked") == 0 {
+				p.BlockedUntil, p.BlockedReason = noon.Add(time.Minute), "quota"
+			}
+			in.Providers[name] = p
+		}
+		d := plan.For(in)
+		for _, cd := range d.Configs {
+			free := cd.Supply.Free
+			for _, c := range cd.Creates {
+				if c.Reason == "" {
+					t.Fatalf("a machine is made without a reason: %+v", cd)
+				}
+				if p := in.Providers[c.Provider]; p.Frozen || p.Trying || p.Overshoot != "" || in.Now.Before(p.BlockedUntil) {
+					t.Fatalf("provider %s makes a machine: %+v", c.Provider, p)
+				}
+				free = free.Add(c.Capacity)
+			}
+			for _, r := range cd.Retires {
+				if r.Reason == "" || r.Cause == "" {
+					t.Fatalf("a machine is retired without a reason: %+v", cd)
+				}
+			}
+			if cd.Demand.Standby.Fits(free) {
+				continue
+			}
+			explained := slices.ContainsFunc(slices.Concat(cd.Reasons, d.Reasons), func(r plan.Reason) bool {
+				return r.Message != "" && r.Code != plan.ReasonSatisfied && r.Code != plan.ReasonInUse
+			})
+			if !explained {
+				t.Fatalf("standby %s is not reached with %s free, and nothing says why: %+v", cd.Demand.Standby, free, cd)
+			}
+		}
+	})
+}
+
 func TestMoreStandbyNeverMeansFewerMachines(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -272,7 +319,6 @@ func TestOrderOfServersDoesNotMatter(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyInput(t)
-		in.Queued = nil // the queue is first fit over the servers as they come
 		first := plan.For(in)
 		in.Servers = rapid.Permutation(in.Servers).Draw(t, "another order")
 		if diff := cmp.Diff(first, plan.For(in)); diff != "" {

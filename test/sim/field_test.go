@@ -235,7 +235,7 @@ func TestFieldMachinesInFlightAreAdoptedAfterACrash(t *testing.T) {
 					}
 				}
 				return false
-			}})
+			}, Fault: func(sim.Call) sim.Fault { return sim.Fault{Mute: name == "no agent"} }})
 			w.Run(15 * time.Minute)
 			w.WantMachines(20)
 			w.WantPhases(map[fleet.Phase]int{fleet.PhaseReady: 20})
@@ -489,6 +489,22 @@ func TestFieldAnOldDatabaseDeletesAndMakesNothing(t *testing.T) {
 	w.Run(time.Hour)
 	w.WantState(s, fleet.SessionActive)
 	w.WantMachines(34)
+}
+
+// A single machine of ours that nobody explains goes, but not at the first
+// sight.
+func TestFieldAnOrphanIsRemovedAfterAWhile(t *testing.T) {
+	t.Parallel()
+	w := world.New(t, world.Options{Seed: 1, Manifest: installation(100, 8, ""), Behaviour: behaviour()})
+	w.Run(5 * time.Minute)
+	w.PlantOurs("forgotten")
+	w.Run(100 * time.Second)
+	w.WantMachines(5)
+	w.Run(10 * time.Minute)
+	w.WantMachines(4)
+	if n := w.Events(fleet.EventOrphanRemoved); n != 1 {
+		t.Errorf("%d events tell of a removed orphan", n)
+	}
 }
 
 // Standby is reached as fast as the cloud allows.

@@ -30,6 +30,7 @@ type mutant struct {
 	file string
 	old  string
 	new  string
+	more []string // further texts of the file and what they become, in turn
 }
 
 func main() {
@@ -85,8 +86,12 @@ func hunt(ctx context.Context, m mutant, seeds int, length, limit time.Duration,
 	if err != nil {
 		return "", err
 	}
-	if c := strings.Count(string(text), m.old); c != 1 {
-		return "", fmt.Errorf("the text to be replaced is %d times in %s: bring the defect up to date", c, m.file)
+	changed := string(text)
+	for edits := append([]string{m.old, m.new}, m.more...); len(edits) > 0; edits = edits[2:] {
+		if c := strings.Count(changed, edits[0]); c != 1 {
+			return "", fmt.Errorf("the text to be replaced is %d times in %s: bring the defect up to date: %s", c, m.file, edits[0])
+		}
+		changed = strings.Replace(changed, edits[0], edits[1], 1)
 	}
 	mutated, overlay := filepath.Join(dir, "mutant.go"), filepath.Join(dir, "overlay.json")
 	original, err := filepath.Abs(m.file)
@@ -97,7 +102,7 @@ func hunt(ctx context.Context, m mutant, seeds int, length, limit time.Duration,
 	if err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(mutated, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600); err != nil {
+	if err := os.WriteFile(mutated, []byte(changed), 0o600); err != nil {
 		return "", err
 	}
 	if err := os.WriteFile(overlay, replace, 0o600); err != nil {
