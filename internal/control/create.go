@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -274,6 +275,11 @@ func (c *Controller) cancelBlocked(ctx context.Context, s *fleet.Server) (gone b
 		if err != nil {
 			return false, err
 		}
+		if frozen, err := isFrozen(tx, s.VMProvider); err != nil {
+			return false, err
+		} else if frozen && s.Attempts == 0 {
+			return true, c.move(tx, s, fleet.PhaseGone, "not made: provider %s is frozen", s.VMProvider)
+		}
 		until, why := snapshot.Blocked(state, c.now())
 		if !c.now().Before(until) {
 			return false, nil
@@ -281,6 +287,18 @@ func (c *Controller) cancelBlocked(ctx context.Context, s *fleet.Server) (gone b
 		return true, c.move(tx, s, fleet.PhaseGone, "not made: the provider is not used until %s: %s", until.UTC().Format(time.TimeOnly), why)
 	})
 	return err == nil && s.Phase == fleet.PhaseGone, err
+}
+
+func isFrozen(tx *store.Tx, name string) (bool, error) {
+	o, err := tx.Object(fleet.KindVMProvider, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	spec, err := store.Spec[fleet.VMProviderSpec](o)
+	return spec.Frozen, err
 }
 
 // pickOffer is the first offer of the provider that is not short of capacity;

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
@@ -317,12 +318,33 @@ func (c *Controller) sweepRemnants(ctx context.Context, r *realm) error {
 	if err != nil {
 		return err
 	}
+	type sighted struct {
+		provider.Remnant
+		known bool
+	}
+	var ripe []sighted
+	unknown := 0
 	for _, rem := range list {
-		due, err := c.sightRemnant(ctx, r, rem, at)
+		due, known, err := c.sightRemnant(ctx, r, rem, at)
 		if err != nil {
 			return err
 		}
-		if !due || report {
+		if due {
+			ripe = append(ripe, sighted{rem, known})
+		}
+		if due && !known {
+			unknown++
+		}
+	}
+	// As with machines: when the database has never heard of most of them, it is
+	// more likely wrong than the cloud.
+	if limit := max(1, int(float64(len(list))*maxSweepShare)); unknown > limit {
+		c.Log.WarnContext(ctx, "the sweep leaves remnants alone: too many of them are not in the database", "vm_provider", r.provider, "unknown", unknown, "all", len(list))
+		ripe = slices.DeleteFunc(ripe, func(s sighted) bool { return !s.known })
+	}
+	for _, s := range ripe {
+		rem := s.Remnant
+		if report {
 			continue
 		}
 		if err := r.client.DeleteRemnant(ctx, rem); err != nil && provider.ClassOf(err) != provider.NotFound {
@@ -341,11 +363,13 @@ func (c *Controller) sweepRemnants(ctx context.Context, r *realm) error {
 }
 
 // sightRemnant counts a remnant and says whether it may go: seen twice, old
-// enough, and its server is gone or given up.
-func (c *Controller) sightRemnant(ctx context.Context, r *realm, rem provider.Remnant, at time.Time) (due bool, err error) {
+// enough, and its server is gone or given up. known says that the database has
+// heard of that server.
+func (c *Controller) sightRemnant(ctx context.Context, r *realm, rem provider.Remnant, at time.Time) (due, known bool, err error) {
 	err = c.write(ctx, func(tx *store.Tx) error {
 		due = false
 		s, err := tx.Server(rem.Tags.Server)
+		known = err == nil
 		if err == nil && s.Phase.MayExist() && s.Phase != fleet.PhaseDeleting {
 			return nil // its machine may still come, or come back
 		}
@@ -357,9 +381,9 @@ func (c *Controller) sightRemnant(ctx context.Context, r *realm, rem provider.Re
 			return err
 		}
 		sight := store.Sighting{Provider: r.provider, Kind: rem.Kind, CloudID: rem.ID, Name: rem.Name, ServerID: rem.Tags.Server, FirstSeen: at}
-		for _, known := range list {
-			if known.Kind == rem.Kind && known.CloudID == rem.ID {
-				sight = known
+		for _, before := range list {
+			if before.Kind == rem.Kind && before.CloudID == rem.ID {
+				sight = before
 			}
 		}
 		if sight.LastSeen.After(at.Add(clockSkew)) { // by a clock that has been set back since
@@ -372,5 +396,5 @@ func (c *Controller) sightRemnant(ctx context.Context, r *realm, rem provider.Re
 		due = sight.Count >= 2 && at.Sub(sight.FirstSeen) >= r.grace()
 		return tx.SaveSighting(sight)
 	})
-	return due, err
+	return due, known, err
 }

@@ -479,9 +479,11 @@ func TestFieldAnOldDatabaseDeletesAndMakesNothing(t *testing.T) {
 	w.Run(5 * time.Minute)
 	for i := range 30 {
 		w.PlantOurs(fmt.Sprint("forgotten", i))
+		w.PlantDisk(fmt.Sprint("forgotten", i))
 	}
 	w.Run(2 * time.Hour)
 	w.WantMachines(34)
+	w.WantRemnants(30)
 	if n := w.Events(fleet.EventSweepStopped); n == 0 {
 		t.Error("nobody was told that the sweep has stopped")
 	}

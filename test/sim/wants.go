@@ -85,6 +85,11 @@ func (w *World) PlantOurs(server string) {
 	w.Plant(provider.Tags{Installation: w.store.Installation(), Server: server, AutoscaleConfig: "c", Provider: "cloud"})
 }
 
+// PlantDisk puts a disk there that bears our marks and belongs to no machine.
+func (w *World) PlantDisk(server string) {
+	w.cloud.PlantRemnant(provider.Tags{Installation: w.store.Installation(), Server: server, AutoscaleConfig: "c", Provider: "cloud"})
+}
+
 // Creates is how many create calls have reached the cloud.
 func (w *World) Creates() int64 { return w.checks.creates }
 
