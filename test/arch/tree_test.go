@@ -37,6 +37,8 @@ func load(module fs.FS) ([]file, error) {
 			return err
 		case d.IsDir() && skipped[d.Name()]:
 			return fs.SkipDir
+		case d.IsDir() && p != "." && isModule(module, p):
+			return fs.SkipDir
 		case d.IsDir() || path.Ext(p) != ".go":
 			return nil
 		}
@@ -48,6 +50,12 @@ func load(module fs.FS) ([]file, error) {
 		return nil
 	})
 	return files, err
+}
+
+// isModule says that a folder is a module of its own, such as a rig.
+func isModule(tree fs.FS, folder string) bool {
+	_, err := fs.Stat(tree, path.Join(folder, "go.mod"))
+	return err == nil
 }
 
 func parse(module fs.FS, p string) (file, error) {
