@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -89,13 +88,8 @@ func flock(ctx context.Context, c clock.WithTicker, f *os.File) error {
 	return err
 }
 
-// writeFile replaces a file so that a crash leaves the old or the new one. One
-// that has the content already is left alone, so that a controller can start
-// again on a full disk.
+// writeFile replaces a file so that a crash leaves the old or the new one.
 func writeFile(path string, content []byte) error {
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
-		return nil
-	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)

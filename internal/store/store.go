@@ -57,9 +57,6 @@ type Store struct {
 	changes changeLog
 	alone   sync.RWMutex // held for writing while a closure runs alone
 	closed  atomic.Bool
-
-	pinging sync.Mutex
-	ping    *ping // under way
 }
 
 // Open opens the database, brings its schema up to date and returns a store.
@@ -153,45 +150,12 @@ func (s *Store) Installation() string { return s.installation }
 // NewID makes an id: unique, and greater than those made before.
 func (s *Store) NewID() string { return s.newID() }
 
-// Ping commits a write, so that nil means that the database works. It returns
-// when ctx ends, however long the database is silent.
+// Ping commits a write, so that nil means that the database works.
 func (s *Store) Ping(ctx context.Context) error {
-	p := s.startPing(ctx)
-	select {
-	case <-p.done:
-		return p.err
-	case <-ctx.Done():
-		return fmt.Errorf("the database has not answered yet: %w", context.Cause(ctx))
-	}
-}
-
-// ping is one write of Ping. Callers that come while it is under way share it:
-// of a silent database it is asked once and not by everyone who wants to know.
-type ping struct {
-	done chan struct{} // closed when err is known
-	err  error
-}
-
-func (s *Store) startPing(ctx context.Context) *ping {
-	s.pinging.Lock()
-	defer s.pinging.Unlock()
-	if s.ping != nil {
-		return s.ping
-	}
-	p := &ping{done: make(chan struct{})}
-	s.ping = p
-	ctx = context.WithoutCancel(ctx) // the database's own time limits end it
-	go func() {
-		p.err = s.Write(ctx, func(tx *Tx) error {
-			_, err := tx.exec("UPDATE counters SET value = value + 1 WHERE name = 'ping'")
-			return err
-		})
-		s.pinging.Lock()
-		s.ping = nil
-		s.pinging.Unlock()
-		close(p.done)
-	}()
-	return p
+	return s.Write(ctx, func(tx *Tx) error {
+		_, err := tx.exec("UPDATE counters SET value = value + 1 WHERE name = 'ping'")
+		return err
+	})
 }
 
 func newULIDs(c clock.PassiveClock) func() string {

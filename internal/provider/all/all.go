@@ -6,6 +6,8 @@ import (
 	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/digitalocean"
+	"github.com/headroom-dev/headroom/internal/provider/harvester"
+	"github.com/headroom-dev/headroom/internal/provider/kubevirt"
 	"github.com/headroom-dev/headroom/internal/provider/local"
 	"github.com/headroom-dev/headroom/internal/provider/nutanix"
 	"github.com/headroom-dev/headroom/internal/provider/openstack"
@@ -19,6 +21,8 @@ import (
 func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
 	return []provider.Kind{
 		digitalocean.Kind(),
+		harvester.Kind(),
+		kubevirt.Kind(),
 		local.Kind(),
 		nutanix.Kind(),
 		openstack.Kind(),
