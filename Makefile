@@ -30,10 +30,11 @@ endif
 # CI starts the rigs that it tests against; without one, tests of its cloud fail.
 ifeq ($(HEADROOM_RIGS),1)
 export HEADROOM_REQUIRE_OPENSTACK := 1
+export HEADROOM_REQUIRE_KUBE := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help rig-openstack rig-openstack-down build run test nodes chaos check race sim bench docs fmt clean install tools \
+.PHONY: help rig-openstack rig-openstack-down rig-kube rig-kube-down rig-kube-restart build run test nodes chaos check race sim bench docs fmt clean install tools \
   check-format check-vet check-lint check-arch check-generated check-modules check-vulnerabilities check-shell
 
 ##@ Start here
@@ -66,7 +67,7 @@ build: ## Build bin/headroom.
 install: build ## Copy bin/headroom to PREFIX/bin.
 	install -D -m 0755 $(BIN)/headroom $(DESTDIR)$(PREFIX)/bin/headroom
 
-clean: ## Remove what was built. The data of `make run` stay.
+clean: rig-kube-down ## Remove what was built. The data of `make run` stay.
 	rm -rf $(BIN)
 
 ##@ Verify
@@ -105,6 +106,15 @@ check-shell: ## ... shellcheck on our scripts, where it is installed.
 
 race: ## Tests under the race detector, without the cloud SDKs and the end-to-end tests.
 	$(GO) test -race $(SDK_FREE)
+
+rig-kube: ## Start a Kubernetes API server with KubeVirt for the tests that need it; the first build takes some minutes.
+	test/rigs/kube/up.sh
+
+rig-kube-down: ## End it.
+	@test/rigs/kube/down.sh
+
+rig-kube-restart: ## Restart its API server in the middle of a machine's life; nothing else may use the rig meanwhile.
+	HEADROOM_RIG_KUBE_RESTART=1 $(GO) test ./test/kuberig -run '^TestRestartOfTheAPIServer$$' -count=1 -v
 
 sim: ## Simulate whole installations with crashes and faults on virtual time, SEEDS histories.
 	SEEDS=$(SEEDS) $(GO) test ./test/sim -count=1 -timeout 60m

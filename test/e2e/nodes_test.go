@@ -145,10 +145,8 @@ func (c *cluster) isolate(how string, disturb func(*relay)) {
 			AND expires_at > EXTRACT(EPOCH FROM clock_timestamp()) * 1000000`, victim.addr[len("127.0.0.1"):]).Scan(&n)
 		return err == nil && n == 0
 	})
-	if resp, err := (&http.Client{Timeout: 10 * time.Second}).Get(victim.url() + "/readyz"); err != nil {
-		c.t.Errorf("the cut node does not say whether it is ready: %v", err)
-	} else if resp.Body.Close(); resp.StatusCode != http.StatusServiceUnavailable {
-		c.t.Errorf("the cut node says that it is ready: %s", resp.Status)
+	if isReady(c.t.Context(), victim.addr) {
+		c.t.Error("the cut node says that it is ready")
 	}
 	relay.restore()
 	c.until("the node serves again", resumeTime, func() bool { return isReady(c.t.Context(), victim.addr) })
