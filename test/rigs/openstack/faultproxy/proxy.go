@@ -196,7 +196,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	case f.BadSecret:
 		body = spoil.ReplaceAll(body, []byte(`${1}wrong"`))
 	}
-	resp, text, err := p.forward(r, backend+c.Path, body, f.BadToken)
+	resp, text, err := p.forward(r, backend+c.Path, body, f.BadToken) //nolint:bodyclose // it is read and closed there
 	if err != nil {
 		p.record(c)
 		panic(http.ErrAbortHandler) // as the service itself would: the connection is gone
