@@ -84,7 +84,6 @@ func (a Access) config(now func() time.Time) (*rest.Config, error) {
 	}
 	c.UserAgent = "headroom"
 	c.QPS = -1 // provider.Client limits the rate
-	c.Timeout = provider.MaxCallTimeout
 	c.WarningHandlerWithContext = rest.NoWarnings{}
 	c.Wrap(guard(now))
 	return c, nil

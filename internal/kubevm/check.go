@@ -21,6 +21,7 @@ import (
 type Checkup struct {
 	Driver     *Driver
 	Kubernetes string // version of the API server
+	NoManifest bool   // the manifest cannot be tried, for a reason that has been named
 	report     provider.Report
 	lacks      map[string]bool
 }
@@ -154,7 +155,7 @@ func (c *Checkup) kubeVirtVersion(ctx context.Context) {
 func (c *Checkup) tryManifest(ctx context.Context) {
 	const subject = "manifest"
 	d := c.Driver
-	if c.Lacks("create", machines, d.Access.Namespace) {
+	if c.NoManifest || c.Lacks("create", machines, d.Access.Namespace) {
 		return // named already
 	}
 	vm, err := d.wish(ctx, provider.Request{

@@ -116,6 +116,7 @@ func (s Settings) check(ctx context.Context, c *kubevm.Checkup) {
 		return // the manifest says itself where its disks come from
 	}
 	space, _ := kubevm.Reference(s.Image, s.Namespace)
+	c.NoManifest = true // it needs the image
 	if c.Lacks("get", images, space) {
 		return // named already
 	}
@@ -129,6 +130,7 @@ func (s Settings) check(ctx context.Context, c *kubevm.Checkup) {
 	case !i.imported || i.class == "":
 		c.Warn(subject, i.space+"/"+i.name+" is still being imported", "wait until Harvester shows it as active")
 	default:
+		c.NoManifest = false
 		c.OK(subject, fmt.Sprintf("%s/%s (%s), storage class %s", i.space, i.name, i.display, i.class))
 	}
 }

@@ -5,6 +5,7 @@
 //	cluster down --dir D [--purge] end it; with --purge its state goes too
 //	cluster status --dir D
 //	cluster restart --dir D --name kube-apiserver    end one process and start it anew
+//	cluster keep PROGRAM ARGUMENTS                   run a program again whenever it ends
 //
 // It holds the servers themselves as well, each under its own name: etcd,
 // kube-apiserver, kube-controller-manager.
@@ -36,6 +37,8 @@ func main() {
 		os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
 	case "kube-controller-manager":
 		os.Exit(cli.Run(manager.NewControllerManagerCommand()))
+	case "keep":
+		fail(keep(os.Args[1:]))
 	case "up":
 		fail(up(os.Args[1:]))
 	case "down":

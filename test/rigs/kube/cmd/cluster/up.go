@@ -194,7 +194,7 @@ func (r *rig) startManager(context.Context) error {
 }
 
 func (r *rig) startVirtAPI(ctx context.Context) error {
-	err := r.dir.Start("virt-api", r.sibling("virt-api"),
+	err := r.dir.Start("virt-api", r.self, "keep", r.sibling("virt-api"),
 		"--listen", "127.0.0.1", "--port", r.ports[portVirtAPI], "--kubeconfig", r.dir.Path("kubevirt-apiserver.kubeconfig"),
 		"--tls-cert-file", r.key("virt.crt"), "--tls-key-file", r.key("virt.key"),
 		"--handler-cert-file", r.key("virt.crt"), "--handler-key-file", r.key("virt.key"))
@@ -205,7 +205,7 @@ func (r *rig) startVirtAPI(ctx context.Context) error {
 }
 
 func (r *rig) startVirtController(ctx context.Context) error {
-	err := r.dir.Start("virt-controller", r.sibling("virt"), "virt-controller",
+	err := r.dir.Start("virt-controller", r.self, "keep", r.sibling("virt"), "virt-controller",
 		"--listen", "127.0.0.1", "--port", r.ports[portVirtController], "--kubeconfig", r.dir.Path("kubevirt-controller.kubeconfig"),
 		"--prom-cert-file", r.key("virt.crt"), "--prom-key-file", r.key("virt.key"), "--launcher-image", "rig/virt-launcher")
 	if err != nil {
