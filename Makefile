@@ -49,7 +49,7 @@ run: build ## Build, then serve on LISTEN with the data in DATA, and apply MANIF
 	@exec ./$(BIN)/headroom serve --data-dir $(DATA) --listen $(LISTEN) --apply $(MANIFEST)
 
 test: ## Run every test: units, the store on SQLite and PostgreSQL, and the real binary end to end.
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./...
 
 rig-openstack: ## Bring a real OpenStack up on this host for the tests of its provider (Debian; installs packages as root, once).
 	test/rigs/openstack/install.sh

@@ -25,7 +25,7 @@ import (
 // repository is used.
 const Env = "HEADROOM_RIG_KUBE"
 
-// RequireEnv, set to 1, makes tests fail that would skip without a rig.
+// RequireEnv is the variable that, set to 1, makes tests fail that would skip without a rig.
 const RequireEnv = "HEADROOM_REQUIRE_KUBE"
 
 // StorageClasses of the rig.
