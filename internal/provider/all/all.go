@@ -6,6 +6,7 @@ import (
 	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/digitalocean"
+	"github.com/headroom-dev/headroom/internal/provider/gcp"
 	"github.com/headroom-dev/headroom/internal/provider/harvester"
 	"github.com/headroom-dev/headroom/internal/provider/kubevirt"
 	"github.com/headroom-dev/headroom/internal/provider/local"
@@ -21,6 +22,7 @@ import (
 func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
 	return []provider.Kind{
 		digitalocean.Kind(),
+		gcp.Kind(),
 		harvester.Kind(),
 		kubevirt.Kind(),
 		local.Kind(),
@@ -37,5 +39,6 @@ func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
 func DNSKinds() []dns.Kind {
 	return []dns.Kind{
 		digitalocean.DNSKind(),
+		gcp.DNSKind(),
 	}
 }

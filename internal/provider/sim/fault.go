@@ -46,7 +46,6 @@ type Fault struct {
 
 	NeverBoot bool
 	FailAfter time.Duration
-	FailClass provider.Class // of FailAfter: NoCapacity or Quota
 	DieAfter  time.Duration
 	Mute      bool
 	Twice     bool
