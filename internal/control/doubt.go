@@ -48,8 +48,10 @@ func (c *Controller) doubts(ctx context.Context, r *realm, l *provider.Listing, 
 		case provider.ClassOf(err) == provider.NotFound && err != nil:
 			continue
 		case err != nil:
-			return &provider.Error{Class: provider.ClassOf(err), After: provider.RetryAfter(err), Cause: err,
-				Message: fmt.Sprintf("the listing leaves out machine %s of server %s, and the machine cannot be asked for: %s", s.ProviderID, s.Name, safe(err))}
+			return &provider.Error{
+				Class: provider.ClassOf(err), After: provider.RetryAfter(err), Cause: err,
+				Message: fmt.Sprintf("the listing leaves out machine %s of server %s, and the machine cannot be asked for: %s", s.ProviderID, s.Name, safe(err)),
+			}
 		case inst.Tags.Owner() != r.client.Owner() || inst.Tags.Server != s.ID || inst.State == provider.StateDeleting:
 			continue
 		}
@@ -61,11 +63,8 @@ func (c *Controller) doubts(ctx context.Context, r *realm, l *provider.Listing, 
 
 // expected says that a complete listing shows the server's machine.
 func (c *Controller) expected(r *realm, l *provider.Listing, s *fleet.Server) bool {
-	switch s.Phase {
-	case fleet.PhaseBooting, fleet.PhaseConfiguring, fleet.PhaseReady, fleet.PhaseDraining:
-		return s.ProviderID != "" && !l.At.Before(s.PhaseSince.Add(r.grace())) && !l.At.Before(r.settled(s))
-	}
-	return false
+	lives := s.Phase == fleet.PhaseBooting || s.Phase == fleet.PhaseConfiguring || s.Phase == fleet.PhaseReady || s.Phase == fleet.PhaseDraining
+	return lives && s.ProviderID != "" && !l.At.Before(s.PhaseSince.Add(r.grace())) && !l.At.Before(r.settled(s))
 }
 
 func (r *realm) omissions(id string) int {

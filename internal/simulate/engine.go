@@ -125,7 +125,6 @@ func New(ctx context.Context, o Options) (_ *Engine, err error) {
 	}
 	e.Store.OnCommit(e.committed)
 	e.Cloud.Script(e.script)
-	e.ready = true
 	return e, e.start(ctx)
 }
 
@@ -185,6 +184,8 @@ func Admin() auth.Principal {
 
 // start begins a life of the controller, as after a restart of its process.
 func (e *Engine) start(ctx context.Context) error {
+	e.ready = false // what the engine itself reads works
+	defer func() { e.ready = true }()
 	e.control = control.New(control.Deps{
 		Store: e.Store, Clock: e.Wall, Log: slog.New(slog.DiscardHandler), Shape: e.opt.Shape,
 		Open: e.open, Fence: e.fence, Retention: e.opt.Retention,

@@ -97,6 +97,8 @@ func (w *World) failCommit(controller bool, stage store.Stage) error {
 		kind, p = "failed-commit", w.chaos.FailCommit
 	case store.AfterCommit:
 		kind, p = "lost-commit", w.chaos.LostCommit
+	case store.BeforeWrite:
+		return nil
 	}
 	if _, hit := w.luck.hit(kind, p); !hit {
 		return nil

@@ -408,6 +408,46 @@ func TestFieldStockOutFallsThrough(t *testing.T) {
 	}
 }
 
+// A cloud that accepts machines and then has no room for them is passed over
+// as one that refuses them.
+func TestFieldAcceptedWithoutRoomFallsThrough(t *testing.T) {
+	t.Parallel()
+	for _, class := range []provider.Class{provider.NoCapacity, provider.Quota} {
+		t.Run(string(class), func(t *testing.T) {
+			t.Parallel()
+			w := world.New(t, world.Options{Seed: 1, Manifest: twoClouds, Behaviour: behaviour(), Fault: func(c sim.Call) sim.Fault {
+				if c.Op == sim.OpCreate && c.Owner.Provider == "first" {
+					return sim.Fault{FailAfter: time.Second, FailClass: class}
+				}
+				return sim.Fault{}
+			}})
+			w.Run(time.Minute)
+			w.WantReady("p", 4)
+			w.WantReady("other", 4)
+			if n := w.Creates(); n > 12 {
+				t.Errorf("%d create calls for 8 machines", n)
+			}
+		})
+	}
+}
+
+// A create of several operations goes on as soon as the driver says, and not
+// after a search for a machine that cannot be there.
+func TestACreateOfSeveralStepsGoesOn(t *testing.T) {
+	t.Parallel()
+	calls := map[string]int{}
+	w := world.New(t, world.Options{Seed: 1, Manifest: installation(10, 4, ""), Behaviour: behaviour(), Fault: func(c sim.Call) sim.Fault {
+		if c.Op == sim.OpCreate {
+			if calls[c.Server]++; calls[c.Server] <= 3 {
+				return sim.Fault{Err: &provider.Error{Class: provider.Conflict, After: 2 * time.Second, Message: "its disk is being made"}}
+			}
+		}
+		return sim.Fault{}
+	}})
+	w.Run(35 * time.Second) // three waits of 2 seconds, 20 for the boot
+	w.WantReady("p", 2)
+}
+
 // One dead cloud holds up nobody else.
 func TestFieldADeadCloudHoldsUpNobody(t *testing.T) {
 	t.Parallel()

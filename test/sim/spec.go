@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -182,7 +181,3 @@ func hashOf(s string) uint64 {
 
 // pick draws one of the choices.
 func pick[T any](d *dice, choices ...T) T { return choices[d.n(len(choices))] }
-
-func sortAccidents(list []Accident) {
-	slices.SortFunc(list, func(a, b Accident) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.N, b.N)) })
-}

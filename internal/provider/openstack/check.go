@@ -162,7 +162,7 @@ func remedyOf(err error) string {
 // checkReferences looks at what the settings name.
 func (d *driver) checkReferences(ctx context.Context, say sayer) error {
 	s := d.settings
-	check := func(setting, value string, look func() (string, error)) error {
+	check := func(setting string, look func() (string, error)) error {
 		message, err := look()
 		switch {
 		case err == nil:
@@ -175,7 +175,7 @@ func (d *driver) checkReferences(ctx context.Context, say sayer) error {
 		return nil
 	}
 	var flavor named
-	if err := check("flavor", s.Flavor, func() (string, error) {
+	if err := check("flavor", func() (string, error) {
 		found, err := d.candidates(ctx, flavorsOf("flavor"), s.Flavor)
 		if err == nil {
 			flavor, err = only(flavorsOf("flavor"), s.Flavor, found)
@@ -184,11 +184,11 @@ func (d *driver) checkReferences(ctx context.Context, say sayer) error {
 	}); err != nil {
 		return err
 	}
-	if err := check("image", s.Image, func() (string, error) { return d.checkImage(ctx, flavor) }); err != nil {
+	if err := check("image", func() (string, error) { return d.checkImage(ctx, flavor) }); err != nil {
 		return err
 	}
 	if s.Network != networkAuto && s.Network != networkNone && !uuid.MatchString(s.Network) {
-		if err := check("network", s.Network, func() (string, error) {
+		if err := check("network", func() (string, error) {
 			id, err := d.lookUp(ctx, networksOf("network"), s.Network)
 			return s.Network + " is " + id, err
 		}); err != nil {
@@ -198,14 +198,14 @@ func (d *driver) checkReferences(ctx context.Context, say sayer) error {
 	if s.FloatingIPPool == "" {
 		return nil
 	}
-	if err := check("floating_ip_pool", s.FloatingIPPool, func() (string, error) {
+	if err := check("floating_ip_pool", func() (string, error) {
 		id, err := d.lookUp(ctx, networksOf("floating_ip_pool"), s.FloatingIPPool)
 		return s.FloatingIPPool + " is " + id, err
 	}); err != nil {
 		return err
 	}
 	for _, g := range s.SecurityGroups {
-		if err := check("security_groups", g, func() (string, error) {
+		if err := check("security_groups", func() (string, error) {
 			id, err := d.lookUp(ctx, groupsOf("security_groups"), g)
 			return g + " is " + id, err
 		}); err != nil {

@@ -19,6 +19,7 @@ import (
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		// Idle connections of the drivers of finished tests, which nobody closes.
+		goleak.IgnoreAnyFunction("github.com/headroom-dev/headroom/test/rigs/openstack.(*Rig).start.func1"), // daemons live on
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
 }
 

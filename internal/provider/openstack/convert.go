@@ -57,6 +57,7 @@ func (s *server) instance(now time.Time) provider.Instance {
 		i.FaultClass = faultClass(s.Fault.Message)
 	case provider.StateStopped:
 		i.Fault = "nova shows it as " + s.Status
+	default: // there is nothing to explain
 	}
 	return i
 }

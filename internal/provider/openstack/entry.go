@@ -17,7 +17,6 @@ type port struct {
 	ID          string `json:"id"`
 	Name        string `json:"name"`
 	Description string `json:"description"`
-	Device      string `json:"device_id"`
 	Created     string `json:"created_at"`
 }
 
@@ -25,7 +24,6 @@ type floating struct {
 	ID          string `json:"id"`
 	Address     string `json:"floating_ip_address"`
 	Description string `json:"description"`
-	Port        string `json:"port_id"`
 	Created     string `json:"created_at"`
 }
 
@@ -91,32 +89,36 @@ func (d *driver) networkFault(err error, setting, value string) error {
 }
 
 // closeEntry removes the floating address and the port of a machine that still
-// exists.
+// exists. They are found by their marks: the port knows its machine only once
+// nova has got so far.
 func (d *driver) closeEntry(ctx context.Context, machine string) error {
+	s, err := d.get(ctx, machine)
+	if err != nil {
+		return err
+	}
+	tags := tagsOf(s.Metadata)
+	if tags.Server == "" || !markable(tags) {
+		return nil // none of ours has its marks
+	}
 	sc, err := d.session.service(ctx, neutron)
 	if err != nil {
 		return err
 	}
-	found, err := collect(ctx, sc, neutron, "ports", "ports", url.Values{"device_id": {machine}}, portID)
+	byMark := url.Values{"description": {mark(tags)}}
+	addresses, err := collect(ctx, sc, neutron, "floatingips", "floatingips", byMark, floatingID)
+	if err != nil {
+		return err
+	}
+	for _, a := range addresses {
+		if err := floatingips.Delete(ctx, sc, a.ID).ExtractErr(); err != nil && !gone(err) {
+			return classify(err, neutron)
+		}
+	}
+	found, err := collect(ctx, sc, neutron, "ports", "ports", byMark, portID)
 	if err != nil {
 		return err
 	}
 	for _, p := range found {
-		if tagsOfMark(p.Description) == (provider.Tags{}) {
-			continue // nova's own, removed with the machine
-		}
-		addresses, err := collect(ctx, sc, neutron, "floatingips", "floatingips", url.Values{"port_id": {p.ID}}, floatingID)
-		if err != nil {
-			return err
-		}
-		for _, a := range addresses {
-			if tagsOfMark(a.Description) != tagsOfMark(p.Description) {
-				continue // somebody's who put it there; it comes free with the port
-			}
-			if err := floatingips.Delete(ctx, sc, a.ID).ExtractErr(); err != nil && !gone(err) {
-				return classify(err, neutron)
-			}
-		}
 		if err := ports.Delete(ctx, sc, p.ID).ExtractErr(); err != nil && !gone(err) {
 			return classify(err, neutron)
 		}

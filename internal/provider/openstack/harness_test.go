@@ -116,33 +116,7 @@ func placeOn(t *testing.T, r *rig.Rig, rules []rig.Rule) *place {
 func (p *place) clean(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
 	defer cancel()
-	err := until(ctx, func() error {
-		for _, kind := range []struct {
-			service, path string
-			list          func(context.Context) ([]map[string]any, error)
-		}{
-			{"compute", "/servers/", p.Machines}, {"network", "/floatingips/", p.FloatingIPs}, {"network", "/ports/", p.Ports}, {"volume", "/volumes/", p.Volumes},
-		} {
-			found, err := kind.list(ctx)
-			if err != nil {
-				return err
-			}
-			for _, o := range found {
-				if o["OS-EXT-STS:task_state"] != "deleting" {
-					_ = p.Do(ctx, http.MethodDelete, kind.service, kind.path+fmt.Sprint(o["id"]), nil, nil)
-				}
-			}
-		}
-		left, err := p.Everything(ctx)
-		if err == nil && len(left) > 0 {
-			err = errors.New("left in the project: " + strings.Join(left, ", "))
-		}
-		return err
-	})
-	if err == nil {
-		err = p.Remove(ctx)
-	}
-	if err != nil {
+	if err := p.Clear(ctx); err != nil {
 		t.Errorf("the project of the test could not be removed: %v", err)
 	}
 }

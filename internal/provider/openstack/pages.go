@@ -29,7 +29,7 @@ func pages[T any](ctx context.Context, c *gophercloud.ServiceClient, which servi
 			if len(query) > 0 {
 				at += "?" + query.Encode()
 			}
-			resp, err := c.Get(ctx, at, &body, nil)
+			resp, err := c.Get(ctx, at, &body, nil) //nolint:bodyclose // the SDK has read and closed it
 			if _, _, err := gophercloud.ParseResponse(resp, err); err != nil {
 				yield(zero, classify(err, which))
 				return

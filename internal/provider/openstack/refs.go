@@ -191,11 +191,11 @@ func getOne(ctx context.Context, sc *gophercloud.ServiceClient, which service, p
 	var wrapped map[string]named
 	if key == "" {
 		var n named
-		resp, err := sc.Get(ctx, sc.ServiceURL(path), &n, nil)
+		resp, err := sc.Get(ctx, sc.ServiceURL(path), &n, nil) //nolint:bodyclose // the SDK has read and closed it
 		_, _, err = gophercloud.ParseResponse(resp, err)
 		return n, classify(err, which)
 	}
-	resp, err := sc.Get(ctx, sc.ServiceURL(path), &wrapped, nil)
+	resp, err := sc.Get(ctx, sc.ServiceURL(path), &wrapped, nil) //nolint:bodyclose // the SDK has read and closed it
 	if _, _, err = gophercloud.ParseResponse(resp, err); err != nil {
 		return named{}, classify(err, which)
 	}

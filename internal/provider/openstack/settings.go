@@ -80,8 +80,11 @@ func (s *Settings) Validate() []fleet.FieldError {
 		found = append(found, fleet.FieldError{Path: path, Value: value, Message: fmt.Sprintf(format, args...)})
 	}
 	for _, u := range []struct{ path, url string }{
-		{"auth_url", s.AuthURL}, {"nova_endpoint", s.NovaEndpoint}, {"glance_endpoint", s.GlanceEndpoint},
-		{"cinder_endpoint", s.CinderEndpoint}, {"neutron_endpoint", s.NeutronEndpoint},
+		{"auth_url", s.AuthURL},
+		{"nova_endpoint", s.NovaEndpoint},
+		{"glance_endpoint", s.GlanceEndpoint},
+		{"cinder_endpoint", s.CinderEndpoint},
+		{"neutron_endpoint", s.NeutronEndpoint},
 	} {
 		if msg := urlFault(u.url); msg != "" {
 			say(u.path, u.url, "%s", msg)

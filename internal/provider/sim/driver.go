@@ -218,7 +218,7 @@ func (d *driver) build(req provider.Request, f Fault, now time.Time, token strin
 	}
 	switch {
 	case f.FailAfter > 0:
-		m.runningAt, m.failsAt = time.Time{}, now.Add(f.FailAfter)
+		m.runningAt, m.failsAt, m.failClass = time.Time{}, now.Add(f.FailAfter), f.FailClass
 	case f.NeverBoot:
 		m.runningAt = time.Time{}
 	case f.DieAfter > 0:

@@ -46,6 +46,7 @@ type Fault struct {
 
 	NeverBoot bool
 	FailAfter time.Duration
+	FailClass provider.Class // of FailAfter: NoCapacity or Quota
 	DieAfter  time.Duration
 	Mute      bool
 	Twice     bool

@@ -19,6 +19,7 @@ type machine struct {
 	capacity  fleet.Resources
 	bootstrap provider.Bootstrap
 	fault     string
+	failClass provider.Class
 	listLag   time.Duration
 	getLag    time.Duration
 
@@ -71,7 +72,7 @@ func (m *machine) instance(now time.Time) provider.Instance {
 			i.Fault = "the machine stopped"
 		}
 	case provider.StateFailed:
-		i.Fault = "the machine could not be started"
+		i.Fault, i.FaultClass = "the machine could not be started", m.failClass
 	default: // nothing more is known of it
 	}
 	return i

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
+	"time"
 )
 
 type object = map[string]any
@@ -213,6 +215,43 @@ func (t *Tenant) Remove(ctx context.Context) error {
 		return err
 	}
 	return admin.Do(ctx, http.MethodDelete, "identity", "/projects/"+t.Project, nil, nil)
+}
+
+// Clear removes everything from the project, whoever made it, and then the
+// project.
+func (t *Tenant) Clear(ctx context.Context) error {
+	limit := time.Minute * 2
+	if at, ok := ctx.Deadline(); ok {
+		limit = time.Until(at)
+	}
+	err := t.rig.until(limit, func() error {
+		for _, kind := range []struct {
+			service, path string
+			list          func(context.Context) ([]map[string]any, error)
+		}{
+			{"compute", "/servers/", t.Machines}, {"network", "/floatingips/", t.FloatingIPs}, {"network", "/ports/", t.Ports}, {"volume", "/volumes/", t.Volumes},
+		} {
+			found, err := kind.list(ctx)
+			if err != nil {
+				return err
+			}
+			for _, o := range found {
+				if o["OS-EXT-STS:task_state"] != "deleting" {
+					// The next round sees whether it helped.
+					_ = t.Do(ctx, http.MethodDelete, kind.service, kind.path+fmt.Sprint(o["id"]), nil, nil)
+				}
+			}
+		}
+		left, err := t.Everything(ctx)
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("left in the project: %s", strings.Join(left, ", "))
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return t.Remove(ctx)
 }
 
 // Quota limits what the project may have: instances, cores, ram for compute;

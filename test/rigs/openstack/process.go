@@ -148,9 +148,8 @@ func (r *Rig) until(limit time.Duration, f func() error) error {
 func (r *Rig) ready(ctx context.Context, s service) error {
 	var died error
 	err := r.until(2*time.Minute, func() error {
-		if err := ctx.Err(); err != nil {
-			died = err
-			return nil
+		if died = ctx.Err(); died != nil {
+			return nil //nolint:nilerr // the loop ends, and the error is told after it
 		}
 		if !r.running(s.name) {
 			died = fmt.Errorf("%s has ended: %s", s.name, r.tail(s.name))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -130,9 +131,13 @@ func (r *Rig) workers() []service {
 
 // hypervisorUp says that the host has reported itself since it was started.
 func (r *Rig) hypervisorUp(ctx context.Context) error {
+	began, err := os.Stat(r.processFile("nova-compute"))
+	if err != nil {
+		return err
+	}
 	return r.fresh(ctx, `select count(*) from nova.services s join nova.compute_nodes n on n.host = s.host
 		where s.binary = 'nova-compute' and s.deleted = 0 and n.deleted = 0
-		and timestampdiff(second, coalesce(s.last_seen_up, s.created_at), utc_timestamp()) < 15`)
+		and coalesce(s.last_seen_up, s.created_at) >= '`+began.ModTime().UTC().Format(time.DateTime)+`'`)
 }
 
 func (r *Rig) disksUp(ctx context.Context) error {

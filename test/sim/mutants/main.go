@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +35,13 @@ type mutant struct {
 }
 
 func main() {
+	if err := run(context.Background(), os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1) //nolint:forbidigo // this is a command
+	}
+}
+
+func run(ctx context.Context, out io.Writer) error {
 	seeds := flag.Int("seeds", 2, "histories of each scenario, after the tests that have names")
 	length := flag.Duration("length", 24*time.Hour, "length of a history")
 	only := flag.String("only", "", "only the defect of this name")
@@ -43,11 +51,10 @@ func main() {
 	flag.Parse()
 	if *list {
 		for _, m := range mutants() {
-			fmt.Printf("%-24s %s\n", m.name, m.what)
+			fmt.Fprintf(out, "%-24s %s\n", m.name, m.what)
 		}
-		return
+		return nil
 	}
-	ctx := context.Background()
 	var missed []string
 	n := 0
 	for _, m := range mutants() {
@@ -58,19 +65,20 @@ func main() {
 		by, err := hunt(ctx, m, *seeds, *length, *limit, *quick)
 		switch {
 		case err != nil:
-			fmt.Printf("%-24s BROKEN  %v\n", m.name, err)
+			fmt.Fprintf(out, "%-24s BROKEN  %v\n", m.name, err)
 			missed = append(missed, m.name)
 		case by == "":
-			fmt.Printf("%-24s MISSED  %s\n", m.name, m.what)
+			fmt.Fprintf(out, "%-24s MISSED  %s\n", m.name, m.what)
 			missed = append(missed, m.name)
 		default:
-			fmt.Printf("%-24s caught  %s\n", m.name, by)
+			fmt.Fprintf(out, "%-24s caught  %s\n", m.name, by)
 		}
 	}
-	fmt.Printf("%d of %d defects were caught\n", n-len(missed), n)
+	fmt.Fprintf(out, "%d of %d defects were caught\n", n-len(missed), n)
 	if len(missed) > 0 || n == 0 {
-		os.Exit(1)
+		return fmt.Errorf("not caught: %s", strings.Join(missed, ", "))
 	}
+	return nil
 }
 
 // hunt runs the simulation on the code with a defect, first the tests that are

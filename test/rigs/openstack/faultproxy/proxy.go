@@ -29,6 +29,7 @@ type Call struct {
 	Status  int    // 0: none was given
 	Body    []byte // of the request
 	Token   string // that the client sent
+	Answer  []byte // as the service gave it
 }
 
 func (c Call) String() string { return c.Method + " " + c.Service + " " + c.Path }
@@ -47,12 +48,13 @@ type Fault struct {
 	Status     int         // answered with Body and Header; the service gets nothing
 	Header     http.Header // of that answer
 	Body       string
-	Lose       bool // the service does it, and the connection breaks instead of the answer
-	Cut        bool // the connection breaks in the middle of the answer
-	Hang       bool // nothing happens until the client goes away or Release is called
-	BadToken   bool // the service gets a token that nobody issued
-	BadSecret  bool // keystone gets a wrong secret
-	Unroutable bool // the connection breaks before the service gets anything
+	Lose       bool      // the service does it, and the connection breaks instead of the answer
+	Cut        bool      // the connection breaks in the middle of the answer
+	Hang       bool      // nothing happens until the client goes away or Release is called
+	BadToken   bool      // the service gets a token that nobody issued
+	BadSecret  bool      // keystone gets a wrong secret
+	Unroutable bool      // the connection breaks before the service gets anything
+	Swap       [2]string // the service gets the second instead of the first in the request's body
 
 	path *regexp.Regexp
 }
@@ -189,15 +191,17 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(f.Status)
 		_, _ = io.WriteString(w, f.Body)
 		return
+	case f.Swap[0] != "":
+		body = bytes.ReplaceAll(body, []byte(f.Swap[0]), []byte(f.Swap[1]))
 	case f.BadSecret:
 		body = spoil.ReplaceAll(body, []byte(`${1}wrong"`))
 	}
-	resp, text, err := p.forward(r, backend+c.Path, body, f.BadToken)
+	resp, text, err := p.forward(r, backend+c.Path, body, f.BadToken) //nolint:bodyclose // it is read and closed there
 	if err != nil {
 		p.record(c)
 		panic(http.ErrAbortHandler) // as the service itself would: the connection is gone
 	}
-	c.Status = resp.StatusCode
+	c.Status, c.Answer = resp.StatusCode, text
 	p.record(c)
 	if f.Lose {
 		panic(http.ErrAbortHandler)
@@ -214,6 +218,8 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(resp.StatusCode)
 	if f.Cut {
 		_, _ = w.Write(text[:len(text)/2])
+		// Without a byte of an answer, Go's client would quietly ask again.
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
 	_, _ = w.Write(text)

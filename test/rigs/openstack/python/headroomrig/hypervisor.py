@@ -2,7 +2,7 @@
 
 rig-build: "fail"        the host gives up, the server ends in ERROR
 rig-build: "elsewhere"   the host asks for another one; there is none
-rig-build: "hang"        the build never ends by itself
+rig-build: "hang"        the build goes on until the server is deleted
 rig-build-seconds: N     the build takes that long
 rig-destroy: "fail"      the removal fails, the server ends in ERROR
 
@@ -32,8 +32,11 @@ class Hypervisor(fake.FakeDriver):
             raise exception.BuildAbortException(instance_uuid=instance.uuid, reason='the rig was asked to fail')
         if wish == 'elsewhere':
             raise exception.ComputeResourcesUnavailable(reason='the rig was asked to refuse')
-        if wish == 'hang':
-            eventlet.sleep(86400)
+        while wish == 'hang':
+            eventlet.sleep(1)
+            instance.refresh()
+            if instance.task_state == 'deleting':
+                raise exception.BuildAbortException(instance_uuid=instance.uuid, reason='it is being deleted')
         super().spawn(context, instance, image_meta, injected_files, admin_password, allocations,
                       network_info=network_info, block_device_info=block_device_info,
                       power_on=power_on, accel_info=accel_info)
