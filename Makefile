@@ -128,8 +128,11 @@ nodes: ## Three controllers on one PostgreSQL, killed, stopped and cut off in tu
 chaos: ## Disturb real controllers, databases and machines at random for DURATION, then compare cloud, database and sessions.
 	HEADROOM_CHAOS=$(DURATION) $(GO) test ./test/e2e -run '^TestChaos$$' -count=1 -v -timeout 24h
 
-bench: ## Run the benchmarks that match BENCH.
-	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem ./...
+bench: ## Measure what docs/benchmarks.md tells of (BENCH selects); figures also go to bin/bench.json. Needs an idle machine.
+	@mkdir -p $(BIN)
+	$(GO) test ./internal/store -run='^$$' -bench='$(BENCH)' -benchtime=20000x -benchmem | tee $(BIN)/bench-store.txt
+	HEADROOM_BENCH_JSON=$(CURDIR)/$(BIN)/bench.json HEADROOM_BENCH_MORE=$(CURDIR)/$(BIN)/bench-store.txt \
+	  $(GO) test ./test/bench -run='^$$' -bench='$(BENCH)' -benchtime=1x -timeout 60m
 
 ##@ Write
 

@@ -182,6 +182,19 @@ func (tx *Tx) familiar(w *claimWay, q ClaimQuery, best *candidate) (*candidate, 
 	return best, err
 }
 
+const takeText = `UPDATE servers SET version = version + 1, used = TRUE,
+		claimed_cores = claimed_cores + $2, free_cores = free_cores - $2,
+		claimed_memory = claimed_memory + $3, free_memory = free_memory - $3,
+		claimed_gpus = claimed_gpus + $4, free_gpus = free_gpus - $4,
+		claimed_places = claimed_places + $5, free_places = free_places - $5,
+		sessions = sessions + 1, users = users + $6,
+		room = (max_users = 0 OR users + $6 < max_users),
+		crowded = (max_users > 0 AND users + $6 >= max_users)
+		WHERE id = $1 AND open AND (room OR CAST($6 AS BIGINT) = 0)
+		AND free_cores >= $2 AND free_memory >= $3 AND free_gpus >= $4 AND free_places >= $5
+		AND pool = $7 AND zone = COALESCE(CAST($8 AS TEXT), zone)
+		RETURNING ` + serverColumns
+
 // take claims from one server; nil: it has no room any more.
 func (tx *Tx) take(c *candidate, q ClaimQuery) (*fleet.Server, error) {
 	if tx.s.db.postgres && c.maxUsers > 0 {
@@ -204,18 +217,7 @@ func (tx *Tx) take(c *candidate, q ClaimQuery) (*fleet.Server, error) {
 	if err := tx.ready(true); err != nil {
 		return nil, err
 	}
-	return tx.oneServer(`UPDATE servers SET version = version + 1, used = TRUE,
-		claimed_cores = claimed_cores + $2, free_cores = free_cores - $2,
-		claimed_memory = claimed_memory + $3, free_memory = free_memory - $3,
-		claimed_gpus = claimed_gpus + $4, free_gpus = free_gpus - $4,
-		claimed_places = claimed_places + $5, free_places = free_places - $5,
-		sessions = sessions + 1, users = users + $6,
-		room = (max_users = 0 OR users + $6 < max_users),
-		crowded = (max_users > 0 AND users + $6 >= max_users)
-		WHERE id = $1 AND open AND (room OR CAST($6 AS BIGINT) = 0)
-		AND free_cores >= $2 AND free_memory >= $3 AND free_gpus >= $4 AND free_places >= $5
-		AND pool = $7 AND zone = COALESCE(CAST($8 AS TEXT), zone)
-		RETURNING `+serverColumns,
+	return tx.oneServer(takeText,
 		c.id, int64(q.Need.Cores), q.Need.MemoryMiB, q.Need.GPUs, q.Need.Places, joins, q.Pool, zone)
 }
 

@@ -39,6 +39,8 @@ func (tx *Tx) Emit(e fleet.Event) {
 	tx.events = append(tx.events, ev)
 }
 
+const numberText = "UPDATE counters SET value = value + $1, changes = changes + $2 WHERE name = 'events' RETURNING value, changes"
+
 // number reserves n numbers for events, and one for the change if there is one,
 // and returns the first and the latter. The counter's row is locked from here to
 // the end of the transaction.
@@ -47,7 +49,7 @@ func (w *writing) number(n int, changed bool) (first, change int64, lost *lostEr
 	if changed {
 		changes = 1
 	}
-	rows, err := w.c.query(w.ctx, "UPDATE counters SET value = value + $1, changes = changes + $2 WHERE name = 'events' RETURNING value, changes", n, changes)
+	rows, err := w.c.query(w.ctx, numberText, n, changes)
 	if err != nil {
 		return 0, 0, w.lost(err)
 	}

@@ -57,6 +57,12 @@ func dueAt(s *fleet.Session) any {
 	return nil
 }
 
+const insertSessionText = `INSERT INTO sessions (id, pool, zone, user_name, prior_user, state, reason,
+			need_cores, need_memory, need_gpus, need_places, staging, server_id, ttl, created_at, queue_order,
+			assigned_at, expires_at, wait_until, ended_at, owner, idempotency_key, version, live, holds, due_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
+			ON CONFLICT DO NOTHING`
+
 // InsertSession adds a session with Version 1, an id if it has none, and times
 // to the microsecond. A queued one without QueueOrder goes to the end of its
 // pool's queue. ErrExists: the id or the pair of owner and idempotency key is
@@ -74,11 +80,7 @@ func (tx *Tx) InsertSession(s *fleet.Session) error {
 	err := tx.enqueue(&n)
 	if err == nil {
 		var rows int64
-		rows, err = tx.exec(`INSERT INTO sessions (id, pool, zone, user_name, prior_user, state, reason,
-			need_cores, need_memory, need_gpus, need_places, staging, server_id, ttl, created_at, queue_order,
-			assigned_at, expires_at, wait_until, ended_at, owner, idempotency_key, version, live, holds, due_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
-			ON CONFLICT DO NOTHING`,
+		rows, err = tx.exec(insertSessionText,
 			n.ID, n.Pool, n.Zone, n.User, n.User, string(n.State), n.Reason,
 			int64(n.Need.Cores), n.Need.MemoryMiB, n.Need.GPUs, n.Need.Places, n.Staging, n.ServerID, int64(n.TTL), n.CreatedAt.UnixMicro(), n.QueueOrder,
 			micros(n.AssignedAt), micros(n.ExpiresAt), micros(n.WaitUntil), micros(n.EndedAt), n.Owner, n.IdempotencyKey, n.Version,
