@@ -67,9 +67,10 @@ func expiry(s *fleet.Session, since time.Time) time.Time {
 	return time.Time{}
 }
 
-// moments are those of a server that deadlines count from.
+// moments are those of a server that deadlines count from and that can be
+// changed; the moment of its creation cannot.
 func moments(s *fleet.Server) []*time.Time {
-	all := []*time.Time{&s.CreatedAt, &s.PhaseSince}
+	all := []*time.Time{&s.PhaseSince}
 	for _, t := range []*time.Time{s.CallAt, s.AskedAt, s.LastSeenAt, s.RegisteredAt} {
 		if t != nil {
 			all = append(all, t)

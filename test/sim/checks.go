@@ -13,6 +13,7 @@ import (
 type checks struct {
 	w       *World
 	phase   map[string]fleet.Phase // by server id, as the events tell
+	oneShot map[string]bool        // by server id, as of the last full check
 	machine map[string]string      // cloud id by server id, as of the last full check
 	lastSeq int64
 	creates int64 // calls that reached the cloud
@@ -26,7 +27,7 @@ type checks struct {
 }
 
 func newChecks(w *World) *checks {
-	return &checks{w: w, phase: map[string]fleet.Phase{}, machine: map[string]string{}, types: map[fleet.EventType]int{}}
+	return &checks{w: w, phase: map[string]fleet.Phase{}, machine: map[string]string{}, oneShot: map[string]bool{}, types: map[fleet.EventType]int{}}
 }
 
 // event checks that the history that the operator can read has no gap: the
@@ -91,7 +92,7 @@ func (c *checks) run() {
 		byID := make(map[string]*fleet.Server, len(servers))
 		for _, s := range servers {
 			byID[s.ID] = s
-			c.machine[s.ID] = s.ProviderID
+			c.machine[s.ID], c.oneShot[s.ID] = s.ProviderID, s.OneShot
 			c.server(s)
 		}
 		if err := c.sessions(tx, byID); err != nil {

@@ -186,14 +186,22 @@ func TestFieldAbsenceOfTheControllerIsNotSilenceOfTheAgents(t *testing.T) {
 // caught up.
 func TestFieldAClockThatIsPutBackHoldsNothingUp(t *testing.T) {
 	t.Parallel()
-	w := world.New(t, world.Options{Seed: 1, Manifest: installation(100, 4, ""), Behaviour: behaviour()})
+	var f faults
+	w := world.New(t, world.Options{Seed: 1, Manifest: installation(100, 4, ""), Behaviour: behaviour(), Fault: f.of})
 	w.Run(5 * time.Minute)
 	w.Jump(24 * time.Hour)
 	w.Run(5 * time.Minute)
+	f.call = func(c sim.Call) sim.Fault { // no clear answer
+		if c.Op == sim.OpCreate {
+			return sim.Refuse(provider.Unavailable)
+		}
+		return sim.Fault{}
+	}
 	w.Acquire("p", 2, 512)
 	w.Run(time.Second)
+	f.call = nil
 	w.Jump(-24 * time.Hour)
-	w.Run(3 * time.Minute)
+	w.Run(6 * time.Minute)
 	w.WantPhases(map[fleet.Phase]int{fleet.PhaseReady: 3})
 	w.Acquire("p", 2, 512)
 	w.Run(3 * time.Minute)
@@ -207,7 +215,7 @@ func TestFieldMachinesThatComeUpCount(t *testing.T) {
 	b := behaviour()
 	b.Boot = sim.Always(8 * time.Minute)
 	b.ListLag = sim.Spread{Law: sim.Uniform, Mean: 30 * time.Second, Max: time.Minute}
-	w := world.New(t, world.Options{Seed: 1, Manifest: installation(1000, 0, ""), Behaviour: b})
+	w := world.New(t, world.Options{Seed: 1, Manifest: installation(120, 0, ""), Behaviour: b})
 	for range 100 {
 		w.Acquire("p", 1, 256)
 		w.Run(3 * time.Second)
@@ -304,6 +312,7 @@ func TestFieldIdleCheckAndDeleteDoNotRace(t *testing.T) {
 	first := w.Acquire("p", 2, 256)
 	w.Run(2 * time.Minute)
 	w.End(first)
+	w.Run(time.Minute - 10*time.Millisecond) // until just before the surplus is retired
 	pounce = true
 	w.Run(5 * time.Minute)
 	pounce = false

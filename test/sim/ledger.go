@@ -20,6 +20,7 @@ type ledger struct {
 	deadline map[string]bool   // server names that an operator drains until a deadline
 	suspect  []fleet.Event     // ends for the loss of a server, to be looked at after the step
 	ended    map[string]int    // by reason
+	spent    map[string]bool   // one-shot servers that have had their use, by id
 	over     map[string]string // why sessions have ended
 }
 
@@ -34,7 +35,7 @@ type stay struct {
 func newLedger(w *World) *ledger {
 	return &ledger{
 		w: w, sessions: map[string]*stay{}, ending: map[string]bool{}, forced: map[string]bool{}, deadline: map[string]bool{},
-		ended: map[string]int{}, over: map[string]string{},
+		ended: map[string]int{}, over: map[string]string{}, spent: map[string]bool{},
 	}
 }
 
@@ -75,6 +76,9 @@ func (l *ledger) event(e fleet.Event) {
 		if s.server != "" {
 			l.w.Fail("sessions", "session %s sits on server %s and is given server %s", e.ID, s.server, server)
 		}
+		if l.spent[server] {
+			l.w.Fail("sessions", "session %s is placed on server %s, whose only use is over", e.ID, server)
+		}
 		s.server, s.renewed = server, l.w.clock.Now()
 	case fleet.EventSessionRenewed:
 		l.renewed(e.ID)
@@ -85,9 +89,22 @@ func (l *ledger) event(e fleet.Event) {
 		}
 		l.end(e, s)
 		delete(l.sessions, e.ID)
+		if l.w.checks.oneShot[s.server] && !s.staged && !l.holds(s.server) {
+			l.spent[s.server] = true
+		}
 		l.over[e.ID] = e.Message
 	default:
 	}
+}
+
+// holds says that somebody is on a server.
+func (l *ledger) holds(server string) bool {
+	for _, s := range l.sessions {
+		if s.server == server {
+			return true
+		}
+	}
+	return false
 }
 
 // end checks that a session ends for a reason that is true.

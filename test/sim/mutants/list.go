@@ -37,7 +37,10 @@ func mutants() []mutant {
 			"sweep-deletes-living", "the sweep takes a machine for an orphan though its server lives", `^TestFills`,
 			"internal/control/sweep.go",
 			"if s := ids[inst.Tags.Server]; s != nil {", "if s := ids[inst.Tags.Server]; s != nil && s.Phase != fleet.PhaseReady {",
-			[]string{"explained = err == nil && s.Phase.MayExist()", "explained = err == nil && s.Phase.MayExist() && s.Phase != fleet.PhaseReady", "\t\tmachine[s.ID] = s.ProviderID\n", "\t\tif s.Phase != fleet.PhaseReady {\n\t\t\tmachine[s.ID] = s.ProviderID\n\t\t}\n"},
+			[]edit{
+				{"internal/control/sweep.go", "explained = err == nil && s.Phase.MayExist()", "explained = err == nil && s.Phase.MayExist() && s.Phase != fleet.PhaseReady"},
+				{"internal/control/sweep.go", "\t\tmachine[s.ID] = s.ProviderID\n", "\t\tif s.Phase != fleet.PhaseReady {\n\t\t\tmachine[s.ID] = s.ProviderID\n\t\t}\n"},
+			},
 		},
 		{
 			"sweep-share", "the sweep removes any share of what it does not know", `^TestFieldAnOld`,
@@ -67,13 +70,13 @@ func mutants() []mutant {
 			"cap-off-by-one", "one machine too many is allowed", `^TestHistories$/tight`,
 			"internal/control/pool.go",
 			"allowed = max(min(n, spec.MaxInstances-exists-orphans, int64(tokens)), 0)", "allowed = max(min(n, spec.MaxInstances+1-exists-orphans, int64(tokens)), 0)",
-			nil,
+			[]edit{{"internal/plan/create.go", "case pr.Exists+p.made[name] >= pr.Max:", "case pr.Exists+p.made[name] > pr.Max:"}, {"internal/plan/create.go", "allowed := min(room, pr.Max-pr.Exists-p.made[name])", "allowed := min(room, pr.Max+1-pr.Exists-p.made[name])"}},
 		},
 		{
 			"cap-forgets-deleting", "a machine that is being deleted does not count against the ceiling", `^TestHistories$/desks`,
 			"internal/control/pool.go",
 			"exists, err := tx.CountServers(store.ServerFilter{VMProvider: name})", "exists, err := tx.CountServers(store.ServerFilter{VMProvider: name, Phases: []fleet.Phase{fleet.PhasePlanned, fleet.PhaseCreating, fleet.PhaseBooting, fleet.PhaseConfiguring, fleet.PhaseReady}})",
-			nil,
+			[]edit{{"internal/snapshot/snapshot.go", "exists, err := tx.CountServers(store.ServerFilter{VMProvider: name})", "exists, err := tx.CountServers(store.ServerFilter{VMProvider: name, Phases: []fleet.Phase{fleet.PhasePlanned, fleet.PhaseCreating, fleet.PhaseBooting, fleet.PhaseConfiguring, fleet.PhaseReady}})"}},
 		},
 		{
 			"retire-unchecked", "a machine is retired although a session was faster", `^TestFieldIdleCheck`,
@@ -82,16 +85,10 @@ func mutants() []mutant {
 			nil,
 		},
 		{
-			"listing-believed", "a listing that leaves machines out is believed", `^TestFieldThrottled`,
+			"listing-believed", "a listing that leaves machines out is believed, and none of them is asked for", `^TestFieldUnreadable.*$/empty`,
 			"internal/control/listing.go",
 			"trouble := c.doubts(ctx, r, l, servers)", "trouble := c.doubts(ctx, r, l, nil)",
-			nil,
-		},
-		{
-			"loss-not-checked", "a machine that two listings leave out is lost without being asked for", `^TestFieldThrottled`,
-			"internal/control/server.go",
-			"case provider.ClassOf(err) == provider.NotFound:\n\t\t\treturn true, 0, c.lose", "case true:\n\t\t\treturn true, 0, c.lose",
-			nil,
+			[]edit{{"internal/control/server.go", "case provider.ClassOf(err) == provider.NotFound:\n\t\t\treturn true, 0, c.lose", "case true:\n\t\t\treturn true, 0, c.lose"}},
 		},
 		{
 			"delete-once", "a delete call is not repeated: what was accepted counts as gone", `^TestHistories$/fleet`,
@@ -103,7 +100,7 @@ func mutants() []mutant {
 			"delete-error-is-gone", "a delete call that fails counts as done", `^TestHistories$/fleet`,
 			"internal/control/remove.go",
 			"case class == provider.NotFound:", "case class == provider.NotFound || class == provider.Unavailable:",
-			nil,
+			[]edit{{"internal/control/sweep.go", "if err := c.removeOrphan(ctx, r, o); err != nil {", "_ = o\n\t\tif err := error(nil); err != nil {"}},
 		},
 		{
 			"release-twice", "a session that ends twice gives its claim back twice", `^TestHistories$/fleet`,
@@ -150,7 +147,7 @@ func mutants() []mutant {
 		{
 			"event-dropped", "a change of phase is not told", `^TestFills`,
 			"internal/control/control.go",
-			"\tc.emitServer(tx, s, fleet.EventServerPhase, s.Reason", "\temit := c.emitServer\n\tif to == fleet.PhaseConfiguring {\n\t\temit = func(*store.Tx, *fleet.Server, fleet.EventType, string, map[string]any) {}\n\t}\n\temit(tx, s, fleet.EventServerPhase, s.Reason",
+			"\tc.emitServer(tx, s, fleet.EventServerPhase, s.Reason", "\temit := c.emitServer\n\tif to == fleet.PhaseBooting {\n\t\temit = func(*store.Tx, *fleet.Server, fleet.EventType, string, map[string]any) {}\n\t}\n\temit(tx, s, fleet.EventServerPhase, s.Reason",
 			nil,
 		},
 		{

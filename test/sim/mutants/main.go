@@ -31,8 +31,11 @@ type mutant struct {
 	file string
 	old  string
 	new  string
-	more []string // further texts of the file and what they become, in turn
+	more []edit // where the same is guarded more than once
 }
+
+// edit is a text of a file and what it becomes.
+type edit struct{ file, old, new string }
 
 func main() {
 	if err := run(context.Background(), os.Stdout); err != nil {
@@ -90,30 +93,8 @@ func hunt(ctx context.Context, m mutant, seeds int, length, limit time.Duration,
 		return "", err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
-	text, err := os.ReadFile(m.file)
-	if err != nil {
-		return "", err
-	}
-	changed := string(text)
-	for edits := append([]string{m.old, m.new}, m.more...); len(edits) > 0; edits = edits[2:] {
-		if c := strings.Count(changed, edits[0]); c != 1 {
-			return "", fmt.Errorf("the text to be replaced is %d times in %s: bring the defect up to date: %s", c, m.file, edits[0])
-		}
-		changed = strings.Replace(changed, edits[0], edits[1], 1)
-	}
-	mutated, overlay := filepath.Join(dir, "mutant.go"), filepath.Join(dir, "overlay.json")
-	original, err := filepath.Abs(m.file)
-	if err != nil {
-		return "", err
-	}
-	replace, err := json.Marshal(map[string]map[string]string{"Replace": {original: mutated}})
-	if err != nil {
-		return "", err
-	}
-	if err := os.WriteFile(mutated, []byte(changed), 0o600); err != nil {
-		return "", err
-	}
-	if err := os.WriteFile(overlay, replace, 0o600); err != nil {
+	overlay := filepath.Join(dir, "overlay.json")
+	if err := plant(m, dir, overlay); err != nil {
 		return "", err
 	}
 	binary := filepath.Join(dir, "sim.test")
@@ -138,6 +119,40 @@ func hunt(ctx context.Context, m mutant, seeds int, length, limit time.Duration,
 		}
 	}
 	return "", nil
+}
+
+// plant writes the changed files and the overlay that names them.
+func plant(m mutant, dir, overlay string) error {
+	changed := map[string]string{} // by file
+	for _, e := range append([]edit{{m.file, m.old, m.new}}, m.more...) {
+		if _, read := changed[e.file]; !read {
+			text, err := os.ReadFile(e.file)
+			if err != nil {
+				return err
+			}
+			changed[e.file] = string(text)
+		}
+		if c := strings.Count(changed[e.file], e.old); c != 1 {
+			return fmt.Errorf("the text to be replaced is %d times in %s: bring the defect up to date: %s", c, e.file, e.old)
+		}
+		changed[e.file] = strings.Replace(changed[e.file], e.old, e.new, 1)
+	}
+	replace := map[string]string{}
+	for file, text := range changed {
+		original, err := filepath.Abs(file)
+		if err != nil {
+			return err
+		}
+		replace[original] = filepath.Join(dir, fmt.Sprintf("%d.go", len(replace)))
+		if err := os.WriteFile(replace[original], []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	text, err := json.Marshal(map[string]map[string]string{"Replace": replace})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(overlay, text, 0o600)
 }
 
 // finder names the tests that failed.
