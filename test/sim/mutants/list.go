@@ -76,7 +76,7 @@ func mutants() []mutant {
 			"cap-forgets-deleting", "a machine that is being deleted does not count against the ceiling", `^TestHistories$/desks`,
 			"internal/control/pool.go",
 			"exists, err := tx.CountServers(store.ServerFilter{VMProvider: name})", "exists, err := tx.CountServers(store.ServerFilter{VMProvider: name, Phases: []fleet.Phase{fleet.PhasePlanned, fleet.PhaseCreating, fleet.PhaseBooting, fleet.PhaseConfiguring, fleet.PhaseReady}})",
-			[]edit{{"internal/snapshot/snapshot.go", "exists, err := tx.CountServers(store.ServerFilter{VMProvider: name})", "exists, err := tx.CountServers(store.ServerFilter{VMProvider: name, Phases: []fleet.Phase{fleet.PhasePlanned, fleet.PhaseCreating, fleet.PhaseBooting, fleet.PhaseConfiguring, fleet.PhaseReady}})"}},
+			[]edit{{"internal/snapshot/snapshot.go", "return tx.CountServers(store.ServerFilter{VMProvider: provider})", "return tx.CountServers(store.ServerFilter{VMProvider: provider, Phases: []fleet.Phase{fleet.PhasePlanned, fleet.PhaseCreating, fleet.PhaseBooting, fleet.PhaseConfiguring, fleet.PhaseReady}})"}},
 		},
 		{
 			"retire-unchecked", "a machine is retired although a session was faster", `^TestFieldIdleCheck`,
