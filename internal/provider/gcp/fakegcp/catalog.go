@@ -73,7 +73,7 @@ func (p *Project) images(r *http.Request, parts []string) reply {
 		if refusal, ok := p.need("global/images", "compute.images.list"); !ok && own {
 			return refusal
 		}
-		var list []any
+		list := []any{}
 		for n := range imagesThere {
 			if i := &imagesThere[n]; i.project == project || i.project == "" && own {
 				list = append(list, i.show(p.ID))

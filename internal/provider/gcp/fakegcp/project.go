@@ -145,7 +145,7 @@ func (p *Project) route(r *http.Request, body []byte) reply {
 	}
 	rest, found := strings.CutPrefix(path, "/compute/v1/projects/"+p.ID+"/")
 	if !found {
-		if strings.HasPrefix(path, "/compute/v1/projects/debian-cloud/") {
+		if public.MatchString(path) {
 			return p.images(r, strings.Split(path, "/")[4:])
 		}
 		return absent("projects/" + strings.Split(path+"/////", "/")[4])
@@ -167,6 +167,7 @@ func (p *Project) route(r *http.Request, body []byte) reply {
 }
 
 var (
+	public    = regexp.MustCompile(`^/compute/v1/projects/(debian|ubuntu-os|rocky-linux|windows)-cloud/global/images`)
 	labelTerm = regexp.MustCompile(`^\(labels\.([a-z][a-z0-9_-]*) = "([^"]*)"\) ?`)
 	regexTerm = regexp.MustCompile(`^(\w+) eq "([^"]*)"$`)
 )
