@@ -316,6 +316,15 @@ func (s *Server) SetFree(name string, bytes int64) {
 	}
 }
 
+// SetConnection sets how vCenter reaches a machine.
+func (s *Server) SetConnection(name string, state types.VirtualMachineConnectionState) {
+	for _, e := range s.model.Map().All("VirtualMachine") {
+		if vm, ok := e.(*simulator.VirtualMachine); ok && vm.Name == name {
+			s.model.Map().WithLock(&simulator.Context{Map: s.model.Map()}, vm, func() { vm.Runtime.ConnectionState = state })
+		}
+	}
+}
+
 // SetStorageDRS switches Storage DRS of the datastore cluster.
 func (s *Server) SetStorageDRS(on bool) {
 	for _, e := range s.model.Map().All("StoragePod") {
