@@ -7,7 +7,8 @@ import (
 	"github.com/headroom-dev/headroom/test/pools"
 )
 
-// TestVSphere takes a pool of full clones through VMware's simulator.
+// TestVSphere takes a pool of full clones through VMware's simulator. Each runs
+// its startup script through guest operations.
 func TestVSphere(t *testing.T) {
 	t.Parallel()
 	s := fakevsphere.New(t)
@@ -19,7 +20,7 @@ func TestVSphere(t *testing.T) {
 		return all
 	}
 	pools.Run(t, pools.Pool{
-		Kind: "vsphere", Settings: s.Settings(),
+		Kind: "vsphere", Settings: s.Settings(), Script: "#!/bin/sh\necho hello from {server_hostname}\n",
 		Machines:  func(t *testing.T) int { return len(names(t)) },
 		Leftovers: names,
 	})
