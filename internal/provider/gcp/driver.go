@@ -195,18 +195,20 @@ func (d *driver) unborn(ctx context.Context, m machine, absent error) (provider.
 	var last *compute.Operation
 	var at time.Time
 	call := d.api.ZoneOperations.List(d.settings.Project, m.zone).Filter(`targetLink eq ".*` + target + `"`).MaxResults(page)
-	list, err := call.Context(ctx).Do()
+	err := call.Pages(ctx, func(list *compute.OperationList) error { // filtered pages may be empty
+		for _, op := range list.Items {
+			began, err := time.Parse(time.RFC3339, op.InsertTime)
+			if err == nil && strings.HasSuffix(op.TargetLink, target) && (last == nil || began.After(at)) {
+				last, at = op, began
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		if err = classify(err, d.now()); provider.ClassOf(err) == provider.Forbidden {
 			err = gone // the question was about details only
 		}
 		return provider.Instance{}, err
-	}
-	for _, op := range list.Items {
-		began, err := time.Parse(time.RFC3339, op.InsertTime)
-		if err == nil && strings.HasSuffix(op.TargetLink, target) && (last == nil || began.After(at)) {
-			last, at = op, began
-		}
 	}
 	if last == nil || last.OperationType != "insert" {
 		return provider.Instance{}, gone
@@ -239,7 +241,11 @@ func (d *driver) Delete(ctx context.Context, id string) error {
 		return nil
 	case isAbsent(err, "instances", m.name):
 		// What is not there yet must not pass for gone.
-		if i, err := d.unborn(ctx, m, err); err == nil && i.State == provider.StatePending {
+		i, unknown := d.unborn(ctx, m, err)
+		switch {
+		case unknown != nil:
+			return unknown
+		case i.State == provider.StatePending:
 			return provider.Errorf(provider.Unavailable, "the creation of instance %s is still under way", m.name)
 		}
 		return classify(err, d.now())

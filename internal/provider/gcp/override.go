@@ -61,7 +61,7 @@ func checkOverride(raw map[string]any) []fleet.FieldError {
 		return problems
 	}
 	if _, err := applyOverride(&compute.Instance{}, raw); err != nil {
-		problems = append(problems, fleet.FieldError{Path: overridePath, Message: err.Error()})
+		problems = append(problems, fleet.FieldError{Path: overridePath, Message: strings.TrimPrefix(err.Error(), string(provider.Invalid)+": ")})
 	}
 	return problems
 }

@@ -144,24 +144,24 @@ func TestUnreachableZone(t *testing.T) {
 	if _, err := d.Create(t.Context(), request("a")); err != nil {
 		t.Fatal(err)
 	}
-	p.CutOff("europe-west3-c")
-	var last error
-	for _, err := range d.List(t.Context(), request("a").Tags.Owner()) {
-		last = err
-	}
-	if provider.ClassOf(last) != provider.Unavailable || !strings.Contains(last.Error(), "europe-west3-c") {
-		t.Errorf("instances: %v", last)
-	}
-	last = nil
 	r, ok := d.(provider.Remnants)
 	if !ok {
 		t.Fatal("no remnants")
 	}
-	for _, err := range r.ListRemnants(t.Context(), request("a").Tags.Owner()) {
-		last = err
-	}
-	if provider.ClassOf(last) != provider.Unavailable {
-		t.Errorf("disks: %v", last)
+	for _, inScope := range []bool{true, false} {
+		p.CutOff("europe-west3-c", inScope, !inScope)
+		var instances, disks error
+		for _, err := range d.List(t.Context(), request("a").Tags.Owner()) {
+			instances = err
+		}
+		for _, err := range r.ListRemnants(t.Context(), request("a").Tags.Owner()) {
+			disks = err
+		}
+		for what, err := range map[string]error{"instances": instances, "disks": disks} {
+			if provider.ClassOf(err) != provider.Unavailable || err == nil || !strings.Contains(err.Error(), "europe-west3-c") {
+				t.Errorf("%s, said in the scope: %v: %v", what, inScope, err)
+			}
+		}
 	}
 }
 

@@ -45,8 +45,12 @@ func (p *Project) Slow(took time.Duration) { defer p.locked()(); p.took = took }
 // Forget makes the service forget the operations, and with them the request ids.
 func (p *Project) Forget() { defer p.locked()(); p.ops = nil }
 
-// CutOff makes a zone unreachable for listings; empty: none.
-func (p *Project) CutOff(zone string) { defer p.locked()(); p.cutOff = zone }
+// CutOff makes a zone unreachable for listings, which the service may say in
+// each of two places.
+func (p *Project) CutOff(zone string, inScope, inList bool) {
+	defer p.locked()()
+	p.cutOff, p.saysInScope, p.saysInList = zone, inScope, inList
+}
 
 // Calls counts the requests so far, without those for tokens.
 func (p *Project) Calls() int64 { defer p.locked()(); return p.calls }

@@ -27,9 +27,12 @@ type Project struct {
 	limit     int             // instances
 	soldOut   map[string]string
 	cutOff    string // a zone that cannot be reached
-	took      time.Duration
-	boot      time.Duration
-	vanish    time.Duration
+
+	saysInScope, saysInList bool // where the answer says so
+
+	took   time.Duration
+	boot   time.Duration
+	vanish time.Duration
 }
 
 // object is an instance or a disk: the answer of the API, and what the fake
@@ -262,8 +265,10 @@ func (p *Project) aggregated(r *http.Request, kind string) reply {
 	if next != "" {
 		out["nextPageToken"] = next
 	}
-	if p.cutOff != "" {
+	if p.saysInScope {
 		items["zones/"+p.cutOff] = map[string]any{"warning": map[string]any{"code": "UNREACHABLE", "message": "The scope cannot be reached."}}
+	}
+	if p.saysInList {
 		out["unreachables"] = []any{"zones/" + p.cutOff}
 	}
 	return ok(out)
