@@ -254,6 +254,7 @@ func TestScriptKeys(t *testing.T) {
 		{"", "bash", "$x = 1\n", "startup-script"},
 		{"", "", "#!/bin/bash\nNAME=x\nSet-Something\n", "startup-script"},
 		{"", "", "apt-get update\nexport X=1\n", "startup-script"},
+		{"", "", "install-packages docker\n", "startup-script"},
 		{"", "", "#ps1_sysnative\nx\n", "windows-startup-script-ps1"},
 		{"", "", "# no first line tells\r\n$ErrorActionPreference = 'Stop'\r\n", "windows-startup-script-ps1"},
 		{"", "", "[Net.ServicePointManager]::SecurityProtocol = 3072\r\n", "windows-startup-script-ps1"},

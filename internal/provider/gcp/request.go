@@ -61,9 +61,11 @@ func (s *Settings) scriptKey(script []byte) string {
 	return keyBash
 }
 
-// looksLikePowerShell finds lines that no shell of Linux takes and that every
-// script in PowerShell is full of: assignments to $name, cmdlets, static calls.
-var looksLikePowerShell = regexp.MustCompile(`(?im)^\s*(\$[\w:]+\s*=|param\s*\(|\[[\w.]+\]::|(?:Add|Copy|Enable|Get|Import|Install|Invoke|New|Remove|Restart|Set|Start|Stop|Write)-[A-Z][a-z]\w+)`)
+// looksLikePowerShell finds lines that scripts in PowerShell are full of and
+// those for Linux are not: assignments to $name, calls of .NET, and cmdlets as
+// they are commonly written, with capitals.
+var looksLikePowerShell = regexp.MustCompile(`(?m)^\s*(\$[\w:]+\s*=|(?i:param)\s*\(|\[[\w.]+\]::|` +
+	`(?:Add|Copy|Disable|Enable|Expand|Get|Import|Install|Invoke|Join|New|Out|Register|Remove|Rename|Restart|Select|Set|Start|Stop|Test|Wait|Write)-[A-Z][a-z]\w+)`)
 
 // offerOf reads an offer; empty stands for the first.
 func (s *Settings) offerOf(text string) (offer, error) {
