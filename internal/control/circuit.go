@@ -40,11 +40,7 @@ func (c *Controller) tripCircuit(ctx context.Context, name string, cause error) 
 			c.emitProvider(tx, name, fleet.EventProviderError, fmt.Sprintf("%s (failure %d of %d before it is taken out of use)", safe(cause), state.Failures, circuitAfter))
 			return tx.SaveProviderState(state)
 		}
-		open := maxOpen
-		if n := state.Failures - circuitAfter; n < 10 {
-			open = min(minOpen<<n, maxOpen)
-		}
-		state.Circuit, state.OpenUntil = snapshot.CircuitOpen, now.Add(open)
+		state.Circuit, state.OpenUntil = snapshot.CircuitOpen, now.Add(openFor(state.Failures-circuitAfter))
 		c.emitProvider(tx, name, fleet.EventProviderCircuit, fmt.Sprintf("taken out of use until %s after %d failures in a row: %s", state.OpenUntil.UTC().Format(time.TimeOnly), state.Failures, safe(cause)))
 		return tx.SaveProviderState(state)
 	})
@@ -54,8 +50,17 @@ func (c *Controller) tripCircuit(ctx context.Context, name string, cause error) 
 	return nil
 }
 
+// openFor is how long a circuit stays open that has failed n times before.
+func openFor(n int64) time.Duration {
+	if n >= 10 {
+		return maxOpen
+	}
+	return min(minOpen<<n, maxOpen)
+}
+
 // closeCircuit forgets the failures of a provider config that has just made a
-// machine.
+// machine. A circuit that is open because machines failed after they were made
+// stays as it is until one has become ready.
 func (c *Controller) closeCircuit(tx *store.Tx, name string) error {
 	state, err := tx.ProviderState(name)
 	if err != nil {
@@ -66,6 +71,10 @@ func (c *Controller) closeCircuit(tx *store.Tx, name string) error {
 	}
 	if state, err = providerState(tx, name); err != nil {
 		return err
+	}
+	if state.Stillborn >= stillbornAfter {
+		state.Failures = 0
+		return tx.SaveProviderState(state)
 	}
 	if state.Circuit == snapshot.CircuitOpen {
 		c.emitProvider(tx, name, fleet.EventProviderCircuit, "in use again: it made a machine")
@@ -84,11 +93,11 @@ func (c *Controller) ProviderChanged(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		if state.Failures == 0 && state.BlockedUntil.IsZero() && state.Circuit != snapshot.CircuitOpen {
+		if state.Failures == 0 && state.Stillborn == 0 && state.BlockedUntil.IsZero() && state.Circuit != snapshot.CircuitOpen {
 			return nil
 		}
 		state.Provider = name
-		state.Circuit, state.Failures, state.OpenUntil = snapshot.CircuitClosed, 0, time.Time{}
+		state.Circuit, state.Failures, state.Stillborn, state.OpenUntil = snapshot.CircuitClosed, 0, 0, time.Time{}
 		state.BlockedUntil, state.BlockedReason, state.Error, state.ErrorClass = time.Time{}, "", "", ""
 		return tx.SaveProviderState(state)
 	})

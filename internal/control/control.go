@@ -85,6 +85,8 @@ type Controller struct {
 	decided  map[string]decided    // pool → last decision written
 	listSoon func(provider string) // asks for a listing before it is due
 
+	allBorn map[string]bool // providers without a stillborn machine since the last that was ready
+
 	listFailures map[string]int // provider → failed listings in a row
 }
 
@@ -101,7 +103,7 @@ func New(d Deps) *Controller {
 	}
 	return &Controller{
 		Deps: d, clouds: newClouds(d), fleet: snapshot.NewCache(d.Store), decided: map[string]decided{},
-		zones: zones{clients: map[string]openZone{}}, listSoon: func(string) {}, listFailures: map[string]int{},
+		zones: zones{clients: map[string]openZone{}}, listSoon: func(string) {}, listFailures: map[string]int{}, allBorn: map[string]bool{},
 	}
 }
 

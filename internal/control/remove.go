@@ -25,8 +25,10 @@ const (
 // it.
 func (c *Controller) stepFailed(ctx context.Context, s *fleet.Server) (time.Duration, error) {
 	var console []byte
+	short := false // the cloud gave it up for lack of room, which is no fault of the machine
 	if s.ProviderID != "" {
 		if r, err := c.clouds.get(ctx, s.VMProvider, s.ProviderRevision); err == nil {
+			short = s.Offer != "" && r.avoided(s.Offer, c.now())
 			// Evidence is worth one call and no more: a console that cannot be
 			// read must not keep the machine alive.
 			console, _ = r.client.Console(ctx, s.ProviderID, evidenceLimit)
@@ -48,6 +50,11 @@ func (c *Controller) stepFailed(ctx context.Context, s *fleet.Server) (time.Dura
 				return err
 			}
 			if s, err = tx.Server(id); err != nil {
+				return err
+			}
+		}
+		if !short {
+			if err := c.countStillborn(tx, s); err != nil {
 				return err
 			}
 		}

@@ -80,6 +80,7 @@ func (c *Controller) forget(key string) {
 	}
 	if name, ok := strings.CutPrefix(key, keyProvider); ok {
 		delete(c.listFailures, name)
+		delete(c.allBorn, name)
 		c.clouds.drop(name)
 	}
 }

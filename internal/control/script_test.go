@@ -45,15 +45,21 @@ func (g *guest) RunScript(_ context.Context, id string, script []byte, progress 
 	return provider.ScriptRun{Progress: progress + "x", Note: fmt.Sprintf("step %d", len(progress)+1)}, nil
 }
 
-// scripted runs a controller whose machines run a script through the guest
-// until the machines of its one pool are in the phase.
-func scripted(t *testing.T, g *guest, until func(*fleet.Server) bool) (*fleet.Server, *store.ServerScript, []store.LogLine) {
+// scriptedWorld is a running controller whose machines run a script through the
+// guest.
+type scriptedWorld struct {
+	t  *testing.T
+	st *store.Store
+	c  *Controller
+}
+
+func startScripted(t *testing.T, g *guest) *scriptedWorld {
 	t.Helper()
 	st, err := store.Open(t.Context(), store.Options{URL: "sqlite://:memory:"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer st.Close()
+	t.Cleanup(func() { _ = st.Close() })
 	no := false
 	err = st.Write(t.Context(), func(tx *store.Tx) error {
 		for _, o := range []struct {
@@ -104,8 +110,66 @@ func scripted(t *testing.T, g *guest, until func(*fleet.Server) bool) (*fleet.Se
 			t.Error(err)
 		}
 	})
-	defer func() { cancel(); running.Wait() }()
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return &scriptedWorld{t, st, c}
+}
 
+func (w *scriptedWorld) list() (all []*fleet.Server) {
+	w.t.Helper()
+	if err := w.st.Read(w.t.Context(), func(tx *store.Tx) (err error) { all, err = tx.Servers(store.ServerFilter{}); return err }); err != nil {
+		w.t.Fatal(err)
+	}
+	return all
+}
+
+func (w *scriptedWorld) servers() int { return len(w.list()) }
+
+func (w *scriptedWorld) ready() (n int) {
+	for _, s := range w.list() {
+		if s.Phase == fleet.PhaseReady {
+			n++
+		}
+	}
+	return n
+}
+
+// wake lets the pool be looked at again, as an edit does.
+func (w *scriptedWorld) wake() {
+	w.t.Helper()
+	err := w.st.Write(w.t.Context(), func(tx *store.Tx) error {
+		tx.Emit(fleet.Event{Type: fleet.EventObjectUpdated, Kind: string(fleet.KindVMProvider), Name: "x"})
+		return nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *scriptedWorld) until(what string, ok func(*store.ProviderState) bool) *store.ProviderState {
+	w.t.Helper()
+	tick, over := time.NewTicker(20*time.Millisecond), time.NewTimer(time.Minute)
+	defer tick.Stop()
+	defer over.Stop()
+	for {
+		var state store.ProviderState
+		if err := w.st.Read(w.t.Context(), func(tx *store.Tx) (err error) { state, err = tx.ProviderState("x"); return err }); err != nil {
+			w.t.Fatal(err)
+		}
+		if ok(&state) {
+			return &state
+		}
+		select {
+		case <-tick.C:
+		case <-over.C:
+			w.t.Fatalf("still after a minute: %s; state %+v", what, state)
+		}
+	}
+}
+
+// scripted waits until a machine is as it should be.
+func scripted(t *testing.T, g *guest, until func(*fleet.Server) bool) (*fleet.Server, *store.ServerScript, []store.LogLine) {
+	t.Helper()
+	st := startScripted(t, g).st
 	tick, over := time.NewTicker(10*time.Millisecond), time.NewTimer(time.Minute)
 	defer tick.Stop()
 	defer over.Stop()
@@ -183,4 +247,33 @@ func TestScriptFails(t *testing.T) {
 	if run.ExitCode == nil || *run.ExitCode != 7 || !strings.Contains(s.Reason, "startup script exited 7") {
 		t.Errorf("reason %q, script %+v", s.Reason, run)
 	}
+}
+
+// TestStillborn: machines whose script always fails are not made and deleted
+// for ever: after five in a row the provider rests, one machine at a time is
+// tried after that, and the first that becomes ready ends it.
+func TestStillborn(t *testing.T) {
+	t.Parallel()
+	g := &guest{exit: 1}
+	made := func() int {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return len(g.steps)
+	}
+	w := startScripted(t, g)
+	w.until("the circuit opens", func(st *store.ProviderState) bool { return st.Circuit == "open" })
+	st := w.until("no machine is left", func(st *store.ProviderState) bool { return st.Circuit == "open" && w.servers() == 0 })
+	if st.Stillborn != stillbornAfter || made() != stillbornAfter || !strings.Contains(st.Error, "startup script exited 1") {
+		t.Errorf("%d machines were made, state %+v", made(), st)
+	}
+	g.mu.Lock()
+	g.exit = 0
+	g.mu.Unlock()
+	if err := w.c.ProviderChanged(t.Context(), "x"); err != nil { // somebody mends the script
+		t.Fatal(err)
+	}
+	w.wake()
+	w.until("a machine is ready and all is forgotten", func(st *store.ProviderState) bool {
+		return st.Circuit != "open" && st.Stillborn == 0 && w.ready() == 1
+	})
 }

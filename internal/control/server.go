@@ -251,6 +251,9 @@ func (c *Controller) stepReady(ctx context.Context, s *fleet.Server, spec fleet.
 	if s.Missing && s.RegisteredAt == nil && seen && inst.State == provider.StateRunning {
 		return 0, c.unmiss(ctx, s.ID)
 	}
+	if err := c.born(ctx, s); err != nil {
+		return 0, err
+	}
 	if s.ReadyAt != nil && c.now().Sub(*s.ReadyAt) < scriptAfterReady {
 		if next, err := c.stepScript(ctx, r, s); next != 0 || err != nil {
 			return next, err

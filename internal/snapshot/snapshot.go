@@ -193,7 +193,7 @@ func trying(servers []*fleet.Server, provider string) bool {
 func Blocked(s store.ProviderState, now time.Time) (until time.Time, reason string) {
 	until, reason = s.BlockedUntil, s.BlockedReason
 	if s.Circuit == CircuitOpen && s.OpenUntil.After(s.BlockedUntil) {
-		until, reason = s.OpenUntil, fmt.Sprintf("its circuit is open after %d failures in a row: %s", s.Failures, s.Error)
+		until, reason = s.OpenUntil, fmt.Sprintf("its circuit is open after %d failures in a row: %s", max(s.Failures, s.Stillborn), s.Error)
 	}
 	if until.After(now.Add(maxBlocked)) {
 		return time.Time{}, ""

@@ -102,6 +102,8 @@ type ProviderState struct {
 	ListedAt      time.Time // last complete listing
 	ListError     string
 	SweepError    string
+	Stillborn     int64 // machines in a row that failed before any was ready
+	StillbornAt   time.Time
 }
 
 // Sighting is a thing that the cloud showed and that no record explained.
