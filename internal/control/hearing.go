@@ -11,9 +11,6 @@ const (
 	// deafAfter is a pause in the controller's own work after which it was
 	// suspended, or its clock was set. Something is looked at every minute.
 	deafAfter = 2 * time.Minute
-	// renewGrace bounds how long sessions are kept that could not be renewed
-	// while nobody listened.
-	renewGrace = 30 * time.Minute
 	// queueGrace is for sessions that wait: one pass over their pool comes first.
 	queueGrace = time.Minute
 	// clockSkew is how far in the future a stored moment may lie before it
@@ -60,7 +57,9 @@ func later(a, b time.Time) time.Time {
 func expiry(s *fleet.Session, since time.Time) time.Time {
 	switch {
 	case s.State == fleet.SessionActive && s.ExpiresAt != nil:
-		return later(*s.ExpiresAt, since.Add(min(s.TTL.D(), renewGrace)))
+		// Less than a whole ttl would end the session of somebody who renews at
+		// the last moment, by a clock that was put forward or stood still.
+		return later(*s.ExpiresAt, since.Add(s.TTL.D()))
 	case s.State == fleet.SessionQueued && s.WaitUntil != nil:
 		return later(*s.WaitUntil, since.Add(min(s.WaitUntil.Sub(s.CreatedAt), queueGrace)))
 	}
