@@ -346,7 +346,7 @@ func TestDeleteWaits(t *testing.T) {
 			problem(w, 409, `{"code":"in_use","detail":"Pool desktops is being drained and not deleted yet: 1 machine depends on it still"}`)
 			return
 		}
-		w.WriteHeader(204)
+		w.WriteHeader(http.StatusNoContent)
 	})
 	a.refuse("GET pools/desktops", 404, `{"code":"not_found","detail":"there is no pool desktops"}`)
 	if r := c.run("delete", "pool", "desktops", "--drain", "--wait"); r.code != 0 || left != -1 {

@@ -12,7 +12,7 @@ import (
 // (settings.token); a secret that was written as null or empty text has the
 // value "", to be cleared (see settings.UpdateSecrets).
 func (d Document) Canonical() (spec map[string]any, secrets map[string]string, err error) {
-	spec, secrets = map[string]any{}, map[string]string{}
+	secrets = map[string]string{}
 	split := func(target any, written map[string]any, prefix string) (map[string]any, error) {
 		all, err := settings.Map(target)
 		if err != nil {
