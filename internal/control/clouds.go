@@ -47,6 +47,10 @@ type clouds struct {
 	mu     sync.Mutex
 	realms map[string]map[string]*realm // provider → realm key → realm
 	keyOf  map[string]map[int64]string  // provider → revision → realm key
+
+	// replaced are clients that steps under way may still use; they are closed
+	// at the end.
+	replaced []*provider.Client
 }
 
 func newClouds(d Deps) *clouds {
@@ -148,8 +152,13 @@ func (cs *clouds) open(ctx context.Context, name string, revision int64, o *stor
 	if cs.realms[name] == nil {
 		cs.realms[name] = map[string]*realm{}
 	}
-	if other := cs.realms[name][key]; other != nil && other.revision >= r.revision {
+	switch other := cs.realms[name][key]; {
+	case other == nil || other == r:
+	case other.revision >= r.revision:
+		cs.replaced = append(cs.replaced, r.client)
 		r = other // a concurrent caller was faster
+	default:
+		cs.replaced = append(cs.replaced, other.client)
 	}
 	cs.realms[name][key] = r
 	if cs.keyOf[name] == nil {
@@ -157,6 +166,28 @@ func (cs *clouds) open(ctx context.Context, name string, revision int64, o *stor
 	}
 	cs.keyOf[name][revision] = key
 	return r, nil
+}
+
+// close gives back what drivers keep open at their services, all at once.
+func (cs *clouds) close(ctx context.Context) {
+	cs.mu.Lock()
+	clients := cs.replaced
+	for _, realms := range cs.realms {
+		for _, r := range realms {
+			clients = append(clients, r.client)
+		}
+	}
+	cs.replaced = nil
+	cs.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, client := range clients {
+		wg.Go(func() {
+			if err := client.Close(ctx); err != nil {
+				cs.deps.Log.WarnContext(ctx, "a connection to a provider could not be closed in order", "vm_provider", client.Owner().Provider, "error", err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func dialTCP(ctx context.Context, address string) error {

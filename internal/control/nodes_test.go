@@ -102,8 +102,9 @@ func (s *site) open() *store.Store {
 	return st
 }
 
-func (s *site) controller() *Controller {
-	st := s.open()
+func (s *site) controller() *Controller { return s.controllerOn(s.open()) }
+
+func (s *site) controllerOn(st *store.Store) *Controller {
 	s.nodes++
 	return New(Deps{
 		Store: st, Clock: clock.RealClock{}, Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)).With("test_node", s.nodes),
@@ -291,8 +292,7 @@ func TestNodesShareWork(t *testing.T) {
 func TestOneNodeOnSQLite(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "sqlite://"+t.TempDir()+"/headroom.db")
-	n := &testNode{Controller: s.controller()}
-	n.Store = s.store // SQLite is for one process
+	n := &testNode{Controller: s.controllerOn(s.store)} // SQLite is for one process
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = n.Run(ctx) })

@@ -61,6 +61,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	l.wg.Wait()
 	release()
 	owner.Wait()
+	c.clouds.close(ctx)
 	return nil
 }
 

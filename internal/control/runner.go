@@ -89,6 +89,9 @@ func (c *Controller) forget(key string) {
 func (cs *clouds) drop(name string) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
+	for _, r := range cs.realms[name] {
+		cs.replaced = append(cs.replaced, r.client)
+	}
 	delete(cs.keyOf, name)
 	delete(cs.realms, name)
 }

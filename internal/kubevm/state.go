@@ -43,10 +43,25 @@ func (v view) instance(now time.Time, patience time.Duration) provider.Instance 
 		i.Capacity = capacity(&v.vm.Spec.Template.Spec.Domain)
 	}
 	i.State, i.Fault = v.state(now, patience)
+	i.FaultClass = v.faultClass(i.State)
 	if v.vmi != nil && i.State == provider.StateRunning {
 		i.Addresses = addresses(v.vmi)
 	}
 	return i
+}
+
+// faultClass tells a machine that failed for lack of room, so that another
+// provider gets its turn.
+func (v view) faultClass(state provider.State) provider.Class {
+	switch {
+	case state != provider.StateFailed:
+		return ""
+	case v.vm.Annotations[quotaAnnotation] != "":
+		return provider.Quota
+	case v.vm.Status.PrintableStatus == virt.VirtualMachineStatusUnschedulable:
+		return provider.NoCapacity
+	}
+	return ""
 }
 
 func (v view) state(now time.Time, patience time.Duration) (provider.State, string) {

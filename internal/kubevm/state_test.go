@@ -88,6 +88,10 @@ func TestState(t *testing.T) {
 				c.change(vm)
 			}
 			got, fault := view{vm: vm, vmi: c.vmi}.state(now, 5*time.Minute)
+			class := map[string]provider.Class{"no room": provider.NoCapacity, "halted by Harvester": provider.Quota}[name]
+			if i := (view{vm: vm, vmi: c.vmi}).instance(now, 5*time.Minute); i.FaultClass != class {
+				t.Errorf("class of the fault is %q, expected %q", i.FaultClass, class)
+			}
 			if got != c.want || !strings.Contains(fault, c.fault) || c.fault == "" && fault != "" {
 				t.Errorf("%s (%q), expected %s (%q)", got, fault, c.want, c.fault)
 			}

@@ -246,6 +246,23 @@ func (c *Client) Console(ctx context.Context, id string, limit int64) ([]byte, e
 	return b[max(0, int64(len(b))-limit):], nil
 }
 
+// closeTimeout bounds the farewell of a driver, also when the caller's context
+// has ended.
+const closeTimeout = 5 * time.Second
+
+// Close gives back what the driver keeps open at the service. A client that is
+// not used any more is closed; one that is used again opens it anew.
+func (c *Client) Close(ctx context.Context) error {
+	d, ok := c.driver.(Closer)
+	if !ok {
+		return nil
+	}
+	_, err := callWithin(context.WithoutCancel(ctx), c, "close", closeTimeout, nil, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, d.Close(ctx)
+	})
+	return err
+}
+
 // RunsScripts says that the driver can run scripts in machines.
 func (c *Client) RunsScripts() bool {
 	_, ok := c.driver.(ScriptRunner)

@@ -100,6 +100,13 @@ type RenderedCall struct {
 	Body any    `json:"body,omitempty" doc:"What would be sent, as the vendor's API spells it; secrets are masked."`
 }
 
+// Closer is a driver that keeps something open at the service, such as a
+// session that counts against a limit there.
+type Closer interface {
+	// Close gives it back. Calls after it may open it anew.
+	Close(ctx context.Context) error
+}
+
 // Owner selects what belongs to one provider config of one installation.
 type Owner struct {
 	Installation string

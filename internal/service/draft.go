@@ -133,6 +133,13 @@ func (s *Service) openDraft(ctx context.Context, p auth.Principal, d Draft) (*pr
 	return client, o, nil
 }
 
+// leave closes a client that was opened to look at something.
+func (s *Service) leave(ctx context.Context, client *provider.Client) {
+	if err := client.Close(ctx); err != nil {
+		s.Log.WarnContext(ctx, "a connection to a provider could not be closed in order", "vm_provider", client.Owner().Provider, "error", err)
+	}
+}
+
 // cloudError words an error of a cloud for people.
 func cloudError(name, what string, err error) error {
 	var known *provider.Error
@@ -153,6 +160,7 @@ func (s *Service) CheckProvider(ctx context.Context, p auth.Principal, d Draft) 
 	if err != nil {
 		return provider.Report{}, err
 	}
+	defer s.leave(ctx, client)
 	report, err := client.Check(ctx)
 	if err != nil {
 		return provider.Report{}, cloudError(o.Name, "checked", err)
@@ -170,6 +178,7 @@ func (s *Service) RenderProvider(ctx context.Context, p auth.Principal, d Draft)
 	if err != nil {
 		return nil, err
 	}
+	defer s.leave(ctx, client)
 	server := sampleServer(o.Name)
 	from, err := s.sampleOrigin(o)
 	if err != nil {
@@ -215,6 +224,7 @@ func (s *Service) Catalog(ctx context.Context, p auth.Principal, d Draft, settin
 	if err != nil {
 		return nil, err
 	}
+	defer s.leave(ctx, client)
 	all := settings.Lookups(client.Kind().NewSettings())
 	if setting != "" {
 		if !slices.Contains(all, setting) {
