@@ -156,6 +156,9 @@ func (d *driver) List(ctx context.Context, owner provider.Owner) iter.Seq2[provi
 			yield(provider.Instance{}, err)
 			return
 		}
+		// A server that is handed to its cell while the listing is read can be on
+		// two pages of it.
+		shown := map[string]bool{}
 		for s, err := range pages(ctx, compute, nova, "servers/detail", "servers", nil, serverID) {
 			if err == nil && s.partial() {
 				err = provider.Errorf(provider.Unavailable, "a cell of nova does not answer, so that its machines cannot be told apart: the listing is not complete")
@@ -164,9 +167,10 @@ func (d *driver) List(ctx context.Context, owner provider.Owner) iter.Seq2[provi
 				yield(provider.Instance{}, err)
 				return
 			}
-			if tagsOf(s.Metadata).Owner() != owner {
+			if tagsOf(s.Metadata).Owner() != owner || shown[s.ID] {
 				continue
 			}
+			shown[s.ID] = true
 			// nova reads the faults of a listing from one of its databases only, that
 			// of the servers that found no host or that of all others.
 			if s.Status == "ERROR" && s.Fault.Message == "" {

@@ -163,6 +163,7 @@ func findMessage(doc any) string {
 var (
 	quotaWords    = regexp.MustCompile(`(?i)quota|VolumeLimitExceeded|SizeExceedsAvailable|Maximum number of \w+ exceeded|over ?limit`)
 	capacityWords = regexp.MustCompile(`(?i)no valid host|No fixed IP addresses available|No more IP addresses available|IpAddressGenerationFailure|max scheduling attempts|No valid (backend|pool)`)
+	busyWords     = regexp.MustCompile(`(?i)Volume status must be`)
 	settingWords  = regexp.MustCompile(`(?i)Multiple possible networks|Multiple security_group|No suitable endpoint|policy ?does(n't| not)`)
 )
 
@@ -184,6 +185,8 @@ func classifyAnswer(answer gophercloud.ErrUnexpectedResponseCode, which service)
 		class = provider.NoCapacity
 	case (answer.Actual == http.StatusForbidden || answer.Actual == http.StatusConflict || answer.Actual == http.StatusRequestEntityTooLarge) && quotaWords.MatchString(body):
 		class = provider.Quota
+	case answer.Actual == http.StatusBadRequest && busyWords.MatchString(body):
+		class = provider.Conflict // a volume that is still being made cannot be deleted yet
 	case answer.Actual == http.StatusConflict && settingWords.MatchString(body):
 		class = provider.Invalid
 	case answer.Actual == http.StatusForbidden:

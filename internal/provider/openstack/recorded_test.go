@@ -84,6 +84,7 @@ func TestRecordedErrors(t *testing.T) {
 	}{
 		"error-quota":         {provider.Quota, "Quota exceeded for instances"},
 		"error-volume-quota":  {provider.Quota, "VolumeLimitExceeded"},
+		"error-volume-busy":   {provider.Conflict, "Volume status must be available"},
 		"error-address-quota": {provider.Quota, "Quota exceeded for resources: ['floatingip']"},
 		"error-image":         {provider.Invalid, "Can not find requested image"},
 		"error-key":           {provider.Invalid, "Invalid key_name provided"},

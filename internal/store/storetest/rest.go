@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/store"
 )
@@ -117,11 +119,74 @@ func testAgentCredentials(t *testing.T, s *store.Store) {
 	})
 }
 
+// testScripts: how far a script in a guest has come is kept per server.
+func testScripts(t *testing.T, s *store.Store) {
+	read(t, s, func(tx *store.Tx) error {
+		_, err := tx.ServerScript("a")
+		wantErr(t, "ServerScript of none", err, store.ErrNotFound)
+		return nil
+	})
+	begun := store.ServerScript{ServerID: "a", Progress: "1", Note: "waiting", StartedAt: at(1)}
+	ended := store.ServerScript{ServerID: "a", Progress: "2", Note: "done", StartedAt: at(1), EndedAt: ptr(at(2)), ExitCode: ptr(int64(3))}
+	wantNoZero(t, &ended)
+	for _, want := range []store.ServerScript{begun, ended, ended} {
+		write(t, s, func(tx *store.Tx) error { return tx.SaveServerScript(&want) })
+		read(t, s, func(tx *store.Tx) error {
+			got, err := tx.ServerScript("a")
+			if diff := cmp.Diff(&want, got); diff != "" {
+				t.Errorf("script:\n%s", diff)
+			}
+			return err
+		})
+	}
+}
+
+// testDNS: names are kept per server and found by their DNS provider.
+func testDNS(t *testing.T, s *store.Store) {
+	a := store.DNSRecord{ServerID: "a", DNSProvider: "d", Zone: "example.com", Name: "hr-a", Written: []string{"10.0.0.1"}, Attempts: 2, DueAt: at(1), Error: "e"}
+	b := store.DNSRecord{ServerID: "b", DNSProvider: "d", Zone: "example.com", Name: "hr-b", Written: []string{}, DueAt: at(2)}
+	other := store.DNSRecord{ServerID: "c", DNSProvider: "other", Zone: "example.org", Name: "hr-c", Written: []string{}, DueAt: at(3)}
+	wantNoZero(t, &a)
+	write(t, s, func(tx *store.Tx) error {
+		for _, r := range []store.DNSRecord{b, a, other, a} {
+			if err := tx.SaveDNSRecord(&r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	read(t, s, func(tx *store.Tx) error {
+		list, err := tx.DNSRecords("d")
+		if diff := cmp.Diff([]store.DNSRecord{a, b}, list); diff != "" || err != nil {
+			t.Errorf("names, %v:\n%s", err, diff)
+		}
+		one, err := tx.DNSRecord("c")
+		if diff := cmp.Diff(&other, one); diff != "" || err != nil {
+			t.Errorf("name of c, %v:\n%s", err, diff)
+		}
+		all, failing, err := tx.CountDNSRecords("d")
+		if all != 2 || failing != 1 || err != nil {
+			t.Errorf("%d names, %d failing, %v", all, failing, err)
+		}
+		_, _, err = tx.CountDNSRecords("none")
+		return err
+	})
+	for range 2 {
+		write(t, s, func(tx *store.Tx) error { return tx.DeleteDNSRecord("a") })
+	}
+	read(t, s, func(tx *store.Tx) error {
+		_, err := tx.DNSRecord("a")
+		wantErr(t, "DNSRecord of none", err, store.ErrNotFound)
+		return nil
+	})
+}
+
 func testStates(t *testing.T, s *store.Store) {
 	a := store.AutoscaleState{Config: "c", SurplusSince: at(1), Decision: json.RawMessage(`{"why": "so"}`), DecidedAt: at(2)}
 	p := store.ProviderState{
 		Provider: "v", Circuit: "open", Failures: 3, OpenUntil: at(1), Error: "e", ErrorClass: "quota", BlockedUntil: at(2), BlockedReason: "r",
 		Tokens: 0.25, TokensAt: at(3), ListedAt: at(4), ListError: "l", SweepError: "s",
+		Stillborn: 5, StillbornAt: at(5),
 	}
 	wantNoZero(t, &a)
 	wantNoZero(t, &p)

@@ -62,6 +62,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"tokens", testTokens},
 		{"agent credentials", testAgentCredentials},
 		{"states", testStates},
+		{"scripts", testScripts},
+		{"DNS names", testDNS},
 		{"sightings", testSightings},
 		{"logs", testLogs},
 		{"settings and locks", testSettings},
