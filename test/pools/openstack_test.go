@@ -82,7 +82,7 @@ func TestOpenStack(t *testing.T) {
 			"boot_from_volume": true, "volume_size": 2, "floating_ip_pool": rig.OutsideName,
 		},
 		Script:   "#!/bin/sh\necho {server_hostname}\n",
-		Policy:   map[string]any{"provision_timeout": "60s"},
+		Policy:   map[string]any{"provision_timeout": "90s"},
 		Patience: 7 * time.Minute,
 		Ready: func(t *testing.T, _ string) {
 			if len(outages) == 0 || creates() < outages[0].after {
