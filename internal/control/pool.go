@@ -23,8 +23,9 @@ const maxStagedPerPass = 100
 // alone makes another pass worthwhile; zero: never.
 func (c *Controller) ReconcilePool(ctx context.Context, pool string) (time.Time, error) {
 	load := func() (in plan.Input, err error) {
-		in, err = c.fleet.Load(ctx, pool, c.now(), c.Shape)
-		in.HearingSince = c.hearingSince()
+		if in, err = c.fleet.Load(ctx, pool, c.now(), c.Shape); err == nil {
+			in.HearingSince = c.hearingSince() // not when the database failed: nobody could be heard
+		}
 		return in, err
 	}
 	in, err := load()

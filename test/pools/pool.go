@@ -26,7 +26,7 @@ type Pool struct {
 	Env []string
 	// Dir is where the controller keeps its files; empty: a new directory.
 	Dir string
-	// Patience is the longest time for each step; 0: 2 minutes.
+	// Patience is the longest time for each step; 0: 5 minutes.
 	Patience time.Duration
 
 	// Ready, if not nil, plays the machine: it is called again and again with the
@@ -55,7 +55,7 @@ func Run(t *testing.T, p Pool) {
 		t.Fatal("the cloud cannot be looked at: Machines and Leftovers are required")
 	}
 	if p.Patience == 0 {
-		p.Patience = 2 * time.Minute
+		p.Patience = 5 * time.Minute // a create that was cut off is looked for as long as it may take to show
 	}
 	if left := p.Leftovers(t); len(left) > 0 {
 		t.Fatalf("the cloud is not empty to begin with: %s", strings.Join(left, ", "))
