@@ -20,6 +20,7 @@ installed=(
   mariadb-server-core mariadb-client-core rabbitmq-server qemu-utils
 )
 
+# shellcheck disable=SC1091 # a file of the system, which is not ours to check
 if [ "$(. /etc/os-release && echo "${ID:-}")" != debian ]; then
   echo "the OpenStack rig is made of Debian's packages, and this is no Debian" >&2
   exit 1
