@@ -265,14 +265,26 @@ func (c *cluster) followEvents() *follower {
 	var wg sync.WaitGroup
 	c.t.Cleanup(func() { cancel(); wg.Wait(); api.Close() })
 	wg.Go(func() {
-		for e, err := range api.Events(ctx, client.EventFilter{After: 1}) {
-			f.mu.Lock()
-			if err != nil {
-				f.err = err
-			} else {
-				f.got = append(f.got, fmt.Sprint(e.Seq, e.Type, e.ID))
+		// A stream that has begun goes on by itself at other nodes. One whose first
+		// connection fails says so, since its address may be wrong; here a node was
+		// killed at that moment, and it is begun again.
+		for begun := false; !begun && ctx.Err() == nil; {
+			for e, err := range api.Events(ctx, client.EventFilter{After: 1}) {
+				f.mu.Lock()
+				if begun = begun || err == nil; begun {
+					f.err = err
+				}
+				if err == nil {
+					f.got = append(f.got, fmt.Sprint(e.Seq, e.Type, e.ID))
+				}
+				f.mu.Unlock()
 			}
-			f.mu.Unlock()
+			if !begun {
+				select {
+				case <-ctx.Done():
+				case <-time.After(pollEvery):
+				}
+			}
 		}
 	})
 	return f
