@@ -85,7 +85,8 @@ type Controller struct {
 	decided  map[string]decided    // pool → last decision written
 	listSoon func(provider string) // asks for a listing before it is due
 
-	allBorn map[string]bool // providers without a stillborn machine since the last that was ready
+	births  map[string]int64 // provider → failed machines that were looked at; see lookAgain
+	allBorn map[string]bool  // providers without a stillborn machine since the last that was ready
 
 	listFailures map[string]int // provider → failed listings in a row
 }
@@ -103,7 +104,7 @@ func New(d Deps) *Controller {
 	}
 	return &Controller{
 		Deps: d, clouds: newClouds(d), fleet: snapshot.NewCache(d.Store), decided: map[string]decided{},
-		zones: zones{clients: map[string]openZone{}}, listSoon: func(string) {}, listFailures: map[string]int{}, allBorn: map[string]bool{},
+		zones: zones{clients: map[string]openZone{}}, listSoon: func(string) {}, listFailures: map[string]int{}, allBorn: map[string]bool{}, births: map[string]int64{},
 	}
 }
 

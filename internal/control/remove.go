@@ -63,6 +63,7 @@ func (c *Controller) stepFailed(ctx context.Context, s *fleet.Server) (time.Dura
 		}
 		return tx.SaveServer(s)
 	})
+	c.lookAgain(s.VMProvider)
 	if err != nil {
 		return 0, fmt.Errorf("keeping evidence of server %s: %w", s.Name, err)
 	}

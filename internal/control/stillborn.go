@@ -41,46 +41,61 @@ func (c *Controller) countStillborn(tx *store.Tx, s *fleet.Server) error {
 		c.emitProvider(tx, s.VMProvider, fleet.EventProviderCircuit, fmt.Sprintf("taken out of use until %s after %d machines in a row failed before they were ready; the last one, %s: %s",
 			state.OpenUntil.UTC().Format(time.TimeOnly), state.Stillborn, s.Name, s.Reason))
 	}
-	if err := tx.SaveProviderState(state); err != nil {
-		return err
-	}
+	return tx.SaveProviderState(state)
+}
+
+// lookAgain has the next machine that is ready look whether one was stillborn.
+// It is called after the commit that may have counted one: a look that began
+// before it does not count.
+func (c *Controller) lookAgain(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.allBorn, s.VMProvider) // also when the commit fails: it is looked up again then
-	return nil
+	delete(c.allBorn, name)
+	c.births[name]++
 }
 
 // born forgets stillborn machines when one that is younger has become ready.
 func (c *Controller) born(ctx context.Context, s *fleet.Server) error {
 	c.mu.Lock()
-	none := c.allBorn[s.VMProvider]
+	none, births := c.allBorn[s.VMProvider], c.births[s.VMProvider]
 	c.mu.Unlock()
 	if none || s.ReadyAt == nil || s.VMProvider == "" {
 		return nil
 	}
-	reset := false
-	err := c.write(ctx, func(tx *store.Tx) error {
-		state, err := tx.ProviderState(s.VMProvider)
-		if err != nil {
-			return err
-		}
-		if reset = state.Stillborn == 0; reset || !s.ReadyAt.After(state.StillbornAt) {
-			return nil
-		}
-		if state, err = providerState(tx, s.VMProvider); err != nil {
-			return err
-		}
-		if state.Stillborn >= stillbornAfter && state.Circuit == snapshot.CircuitOpen {
-			state.Circuit, state.OpenUntil, state.Error, state.ErrorClass = snapshot.CircuitClosed, time.Time{}, "", ""
-			c.emitProvider(tx, s.VMProvider, fleet.EventProviderCircuit, fmt.Sprintf("in use again: machine %s has become ready", s.Name))
-		}
-		reset = true
-		state.Stillborn, state.StillbornAt = 0, time.Time{}
-		return tx.SaveProviderState(state)
+	// Older machines that serve look here at each of their steps: a look takes
+	// no turn of the writers.
+	var seen store.ProviderState
+	err := c.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		seen, err = tx.ProviderState(s.VMProvider)
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	reset := seen.Stillborn == 0
+	if !reset && !s.ReadyAt.After(seen.StillbornAt) {
+		return nil
+	}
+	if !reset {
+		err = c.write(ctx, func(tx *store.Tx) error {
+			state, err := providerState(tx, s.VMProvider)
+			if err != nil {
+				return err
+			}
+			if reset = s.ReadyAt.After(state.StillbornAt); !reset { // another has failed meanwhile
+				return nil
+			}
+			if state.Stillborn >= stillbornAfter && state.Circuit == snapshot.CircuitOpen {
+				state.Circuit, state.OpenUntil, state.Error, state.ErrorClass = snapshot.CircuitClosed, time.Time{}, "", ""
+				c.emitProvider(tx, s.VMProvider, fleet.EventProviderCircuit, fmt.Sprintf("in use again: machine %s has become ready", s.Name))
+			}
+			state.Stillborn, state.StillbornAt = 0, time.Time{}
+			return tx.SaveProviderState(state)
+		})
+	}
 	if err == nil && reset {
 		c.mu.Lock()
-		c.allBorn[s.VMProvider] = true
+		c.allBorn[s.VMProvider] = c.births[s.VMProvider] == births
 		c.mu.Unlock()
 	}
 	return err
