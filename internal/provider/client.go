@@ -121,7 +121,7 @@ func (c *Client) Create(ctx context.Context, req Request) (Instance, error) {
 		case i.Tags.Owner() != c.owner || i.Tags.Server != req.Tags.Server:
 			return Instance{}, Errorf(Conflict, "the cloud answered machine %s, which belongs to %s and not to server %s", i.ID, describe(i.Tags), req.Tags.Server)
 		}
-		i.Fault = c.redact.text(i.Fault)
+		i.Fault, i.Interruption = c.redact.text(i.Fault), c.redact.text(i.Interruption)
 		return i, nil
 	})
 }
@@ -176,7 +176,7 @@ func (c *Client) get(ctx context.Context, id string) (Instance, error) {
 		if i.ID != id {
 			return Instance{}, Errorf(Unknown, "asked for machine %s, the cloud answered machine %q", id, i.ID)
 		}
-		i.Fault = c.redact.text(i.Fault)
+		i.Fault, i.Interruption = c.redact.text(i.Fault), c.redact.text(i.Interruption)
 		return i, nil
 	})
 }
@@ -244,6 +244,16 @@ func (c *Client) Console(ctx context.Context, id string, limit int64) ([]byte, e
 	}
 	b = []byte(c.redact.text(string(b)))
 	return b[max(0, int64(len(b))-limit):], nil
+}
+
+// Password answers the password of a machine's administrator, as the cloud made
+// it. It is not redacted and belongs to the person who asked for it alone.
+func (c *Client) Password(ctx context.Context, id string) (Login, error) {
+	d, ok := c.driver.(PasswordReader)
+	if !ok {
+		return Login{}, c.unsupported("reading the password of a machine")
+	}
+	return admitted(ctx, c, "password", func(ctx context.Context) (Login, error) { return d.Password(ctx, id) })
 }
 
 // closeTimeout bounds the farewell of a driver, also when the caller's context

@@ -59,6 +59,20 @@ type ConsoleReader interface {
 	Console(ctx context.Context, id string, limit int64) ([]byte, error)
 }
 
+// PasswordReader is a driver whose cloud makes the password of a Windows
+// machine's administrator.
+type PasswordReader interface {
+	// Password answers it. Unavailable while the machine has not made one yet;
+	// Unsupported, with the reason, when the settings make it impossible.
+	Password(ctx context.Context, id string) (Login, error)
+}
+
+// Login is how a person enters a machine.
+type Login struct {
+	User     string
+	Password string
+}
+
 // Catalog is a driver that can list the choices for a setting.
 type Catalog interface {
 	// Choices lists values for the setting of the given name.
@@ -176,10 +190,14 @@ type Instance struct {
 	// up after it had accepted it: another offer or provider may have what this one
 	// lacks. Empty otherwise.
 	FaultClass Class
-	Addresses  []string
-	Offer      string
-	Capacity   fleet.Resources // of its shape; zero when the cloud does not tell
-	CreatedAt  time.Time       // zero when the cloud does not tell
+	// Interruption says why and when the cloud is about to take back a machine
+	// that still runs, such as a spot machine; empty when it is not. Such a machine
+	// is drained and replaced.
+	Interruption string
+	Addresses    []string
+	Offer        string
+	Capacity     fleet.Resources // of its shape; zero when the cloud does not tell
+	CreatedAt    time.Time       // zero when the cloud does not tell
 }
 
 // Remnant is an object that was left without its machine.

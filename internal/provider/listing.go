@@ -173,7 +173,7 @@ func (c *Client) list(ctx context.Context) (*Listing, error) {
 				continue
 			}
 			shown[i.ID] = i.Tags
-			i.Fault = c.redact.text(i.Fault)
+			i.Fault, i.Interruption = c.redact.text(i.Fault), c.redact.text(i.Interruption)
 			if err := add(i); err != nil {
 				return err
 			}

@@ -42,6 +42,8 @@ func cases() []testCase {
 		{"requests are shown without secrets", rendered},
 		{"costs", costs},
 		{"a script runs once", scriptOnce},
+		{"notice of an interruption", interruption},
+		{"password of the administrator", password},
 		{"ended context", endedContext},
 		{"eight creates at once", manyCreates},
 		{"eight creates with one token", oneToken},

@@ -85,6 +85,13 @@ type Account struct {
 	// ScriptRunner with Settings whose channel says AfterBoot.
 	ScriptRuns func(t *testing.T, id string) int
 
+	// Interrupt lets the cloud give notice that it will take the machine back,
+	// while it still runs. Nil for clouds that give none.
+	Interrupt func(t *testing.T, id string)
+	// Password lets the machine make an administrator's password and returns it.
+	// For drivers that are PasswordReader.
+	Password func(t *testing.T, id string) provider.Login
+
 	// Provoke makes the cloud answer a call of the driver with an error of the
 	// class and returns what the driver made of it.
 	Provoke map[provider.Class]func(t *testing.T, d provider.Driver) error

@@ -156,6 +156,32 @@ func (c *Cloud) Mute(id string) bool {
 	return true
 }
 
+// Interrupt gives notice that the cloud will take a machine back, which goes on
+// running until it is killed or vanishes; false when there is none.
+func (c *Cloud) Interrupt(id, notice string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.byID[id]
+	if m == nil {
+		return false
+	}
+	m.notice = notice
+	return true
+}
+
+// SetPassword lets a machine make the password of its administrator; false
+// when there is none.
+func (c *Cloud) SetPassword(id, password string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.byID[id]
+	if m == nil {
+		return false
+	}
+	m.password = password
+	return true
+}
+
 // Plant puts a running machine there that nobody asked for, with these tags or
 // none, and returns its id.
 func (c *Cloud) Plant(name string, tags provider.Tags) string {

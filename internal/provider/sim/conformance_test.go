@@ -68,6 +68,15 @@ func account(settings sim.Settings) providertest.Account {
 			}
 			return false
 		},
+		Interrupt: func(t *testing.T, id string) {
+			if !cloud.Interrupt(id, "capacity is wanted back in two minutes") {
+				t.Fatalf("there is no machine %s", id)
+			}
+		},
+		Password: func(_ *testing.T, id string) provider.Login {
+			cloud.SetPassword(id, "Pa55word")
+			return provider.Login{User: "Administrator", Password: "Pa55word"}
+		},
 		Leftovers: func(*testing.T) []string {
 			var all []string
 			for _, m := range cloud.Instances() {

@@ -71,6 +71,23 @@ func (d *driver) Console(ctx context.Context, id string, limit int64) ([]byte, e
 	return out[max(0, int64(len(out))-max(limit, 0)):], err
 }
 
+// Password implements provider.PasswordReader.
+func (d *driver) Password(ctx context.Context, id string) (provider.Login, error) {
+	var out provider.Login
+	err := d.do(ctx, d.about(OpPassword, id), func(now time.Time, _ Fault) error {
+		m := d.cloud.byID[id]
+		switch {
+		case m == nil || m.gone(now):
+			return provider.Errorf(provider.NotFound, "there is no machine %q", id)
+		case m.password == "":
+			return provider.Errorf(provider.Unavailable, "machine %s has not made a password yet", id)
+		}
+		out = provider.Login{User: "Administrator", Password: m.password}
+		return nil
+	})
+	return out, err
+}
+
 // Choices implements provider.Catalog.
 func (d *driver) Choices(ctx context.Context, setting string) ([]provider.Choice, error) {
 	if setting != "offers" {

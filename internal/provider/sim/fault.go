@@ -23,6 +23,7 @@ const (
 	OpDeleteRemnant Operation = "delete_remnant"
 	OpOffers        Operation = "offers"
 	OpConsole       Operation = "console"
+	OpPassword      Operation = "password"
 )
 
 // Call is what a script sees of a call before it has an effect.

@@ -20,6 +20,8 @@ type machine struct {
 	bootstrap provider.Bootstrap
 	fault     string
 	failClass provider.Class
+	notice    string // the cloud will take the machine back
+	password  string
 	listLag   time.Duration
 	getLag    time.Duration
 
@@ -65,7 +67,7 @@ func (m *machine) instance(now time.Time) provider.Instance {
 	}
 	switch i.State {
 	case provider.StateRunning:
-		i.Addresses = []string{m.address()}
+		i.Addresses, i.Interruption = []string{m.address()}, m.notice
 	case provider.StateStopped:
 		i.Fault = m.fault
 		if i.Fault == "" {
