@@ -112,6 +112,14 @@ func (a *api) servers() {
 		return &out[fleet.Server]{s}, err
 	})
 	register(a, route{
+		id: "read_server_password", method: http.MethodPost, path: base + "/{name}/password", tag: tag, auth: tokenScheme,
+		summary:     "Read the password of a server's administrator",
+		description: "As the cloud made it, on clouds that make passwords for Windows. It is asked for at each call, never stored, and each reading is an event.",
+	}, func(ctx context.Context, in *ServerName) (*out[service.ServerLogin], error) {
+		l, err := a.Service.ServerPassword(ctx, who(ctx), in.Name)
+		return &out[service.ServerLogin]{l}, err
+	})
+	register(a, route{
 		id: "get_server_logs", method: http.MethodGet, path: base + "/{name}/logs", tag: tag, summary: "Read what a server has logged", auth: tokenScheme,
 	}, func(ctx context.Context, in *ServerName) (*out[LogLines], error) {
 		lines, err := a.Service.ServerLog(ctx, who(ctx), in.Name)

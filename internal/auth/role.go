@@ -18,13 +18,14 @@ const (
 	Sessions    Permission = "sessions"     // take, see, renew and end one's own sessions
 	AllSessions Permission = "all_sessions" // see, renew and end the sessions of others
 	Tokens      Permission = "tokens"       // make, list and revoke tokens
+	Passwords   Permission = "passwords"    // read the administrators' passwords of machines
 )
 
 // allowed is the one table of who may do what.
 func allowed(r fleet.Role) []Permission {
 	switch r {
 	case fleet.RoleAdmin:
-		return []Permission{Read, Configure, Operate, Register, Sessions, AllSessions, Tokens}
+		return []Permission{Read, Configure, Operate, Register, Sessions, AllSessions, Tokens, Passwords}
 	case fleet.RoleOperator:
 		return []Permission{Read, Operate, Sessions, AllSessions}
 	case fleet.RoleSession:

@@ -13,7 +13,7 @@ import (
 
 func (a *app) serverCommand() *cobra.Command {
 	return group("server", "Drain, retry, delete and register machines", "", groupUse,
-		a.serverDrain(), a.serverUndrain(), a.serverRetry(), a.serverDelete(), a.serverRegister(),
+		a.serverDrain(), a.serverUndrain(), a.serverRetry(), a.serverDelete(), a.serverRegister(), a.serverPassword(),
 		a.listCommand(serverKind(), "  headroom server list --pool desktops --phase ready"),
 		a.oneCommand(serverKind(), "NAME", "  headroom server get hr-3k5d8f2ahq7c -o yaml"))
 }
@@ -102,6 +102,30 @@ machine with live sessions is refused; with --force its sessions end.`,
 	return a.eachServer(cmd, "deleting", func(ctx context.Context, c *client.Client, name string) error {
 		return c.DeleteServer(ctx, name, force)
 	}, &wait)
+}
+
+func (a *app) serverPassword() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use: "password NAME", Args: exactly("NAME"), ValidArgsFunction: a.completeNames(serverKind()),
+		Short: "Show the password of a Windows machine's administrator",
+		Long: `Show the password that the cloud made for a Windows machine's administrator. It
+is asked for in the cloud each time and stored nowhere; each reading is an event.
+Only the role admin may.`,
+		Example: "  headroom server password hr-3k5d8f2ahq7c",
+	}
+	outputFlag(cmd, &output)
+	cmd.RunE = a.with(func(ctx context.Context, c *client.Client, args []string) error {
+		login, err := c.ServerPassword(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return a.print(output, login, func() error {
+			_, err := fmt.Fprintf(a.out, "user      %s\npassword  %s\n", login.User, login.Password)
+			return err
+		})
+	})
+	return cmd
 }
 
 func (a *app) serverRegister() *cobra.Command {

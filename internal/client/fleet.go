@@ -75,6 +75,12 @@ func (c *Client) ServerLogs(ctx context.Context, name string) ([]LogLine, error)
 	return out.Lines, err
 }
 
+// ServerPassword reads the password of a server's administrator.
+func (c *Client) ServerPassword(ctx context.Context, name string) (out ServerLogin, err error) {
+	_, err = c.do(ctx, request{method: http.MethodPost, path: []string{"servers", name, "password"}, out: &out, repeat: true})
+	return out, err
+}
+
 // MaxWait is the longest time for which the API holds an answer.
 const MaxWait = 60 * time.Second
 

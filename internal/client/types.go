@@ -119,6 +119,12 @@ type LogLine struct {
 	Text   string    `json:"text"`
 }
 
+// ServerLogin is how a person enters a machine.
+type ServerLogin struct {
+	User     string `json:"user"`
+	Password string `json:"password"`
+}
+
 // SessionRequest asks for capacity.
 type SessionRequest struct {
 	Pool           string         `json:"pool"`

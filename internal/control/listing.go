@@ -145,7 +145,8 @@ func (c *Controller) compare(ctx context.Context, r *realm, l *provider.Listing,
 				return false, err
 			}
 		}
-		steady := (s.Phase == fleet.PhaseReady || s.Phase == fleet.PhaseDraining) && inst.State == provider.StateRunning && !s.Missing && s.ProviderID != ""
+		steady := (s.Phase == fleet.PhaseReady || s.Phase == fleet.PhaseDraining) && inst.State == provider.StateRunning && !s.Missing && s.ProviderID != "" &&
+			(s.Phase == fleet.PhaseDraining || inst.Interruption == "")
 		return !steady, nil
 	}
 	if s.Phase == fleet.PhaseDeleting && s.ProviderID != "" {

@@ -248,6 +248,12 @@ func (c *Controller) stepReady(ctx context.Context, s *fleet.Server, spec fleet.
 	if done, next, err := c.checkAlive(ctx, r, s, inst, seen); done || err != nil {
 		return next, err
 	}
+	if seen && inst.Interruption != "" {
+		// Its sessions keep it for as long as the cloud lets them; its successor is
+		// made at once.
+		_, err := c.moveTo(ctx, s, fleet.PhaseDraining, "the cloud takes the machine back: %s", inst.Interruption)
+		return 0, err
+	}
 	if s.Missing && s.RegisteredAt == nil && seen && inst.State == provider.StateRunning {
 		return 0, c.unmiss(ctx, s.ID)
 	}

@@ -198,7 +198,7 @@ func (s *Service) pack(o origin, server *fleet.Server) (startup.Packed, []string
 		return startup.Packed{}, nil, fleet.Errorf(fleet.CodeInvalid, "the startup script of VM provider %s: %s", server.VMProvider, problems[0])
 	}
 	parcel := startup.Parcel{
-		Channel: o.channel, Script: rendered,
+		Channel: o.channel, Server: server.ID, Script: rendered,
 		Fetch: &startup.Fetch{URL: o.url + ScriptPath, Token: values["checkin_jwt"]},
 	}
 	if o.wantsAgent() {

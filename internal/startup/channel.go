@@ -13,6 +13,10 @@ type Channel struct {
 	// AfterBoot: the script is not part of the create call but is run through
 	// the provider's ScriptRunner when the machine is up.
 	AfterBoot bool
+
+	// EveryBoot: the machine runs what it is given at each of its boots. The
+	// script is guarded then, since it is meant to run once.
+	EveryBoot bool
 }
 
 // Form is how a script is packed for its channel.

@@ -15,6 +15,7 @@ import (
 // Parcel is what is to be packed for a machine.
 type Parcel struct {
 	Channel Channel
+	Server  string // id; names the mark of a script that has run
 	Script  string // rendered; may be empty
 	Agent   *Agent // to be installed besides; nil: none
 	Fetch   *Fetch // where the machine finds a script that its channel cannot carry; nil: nowhere
@@ -58,6 +59,9 @@ func Pack(p Parcel) (Packed, error) {
 	if err != nil {
 		return Packed{}, err
 	}
+	if data, err = once(p, data); err != nil {
+		return Packed{}, err
+	}
 	limit := p.Channel.Limit
 	fits := func(b []byte) bool { return limit == 0 || len(b) <= limit }
 	if fits(data) {
@@ -83,6 +87,9 @@ func Pack(p Parcel) (Packed, error) {
 	}
 	small, err := fetcher(p, whole)
 	if err != nil {
+		return Packed{}, err
+	}
+	if small, err = once(p, small); err != nil {
 		return Packed{}, err
 	}
 	if !fits(small) {

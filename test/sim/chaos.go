@@ -47,6 +47,7 @@ type Chaos struct {
 	Lies   float64 // listings are empty or cut for up to an hour, without an error
 	Jump   float64 // the controller's clock is set
 	Vanish float64 // somebody removes a machine behind our back
+	Notice float64 // the cloud gives notice of a machine, and takes it an hour later
 }
 
 // Everything goes wrong in this mix, each thing rarely enough that the system
@@ -55,7 +56,7 @@ var Everything = Chaos{ //nolint:gochecknoglobals // a constant in all but name
 	Crash: 0.003, Refuse: 0.02, Throttle: 0.01, Lost: 0.03, NoCapacity: 0.03, Quota: 0.01, Forbid: 0.005, NeverBoot: 0.02, FailBoot: 0.02,
 	Die: 0.03, Mute: 0.02, LeaveDisk: 0.02, FailList: 0.03, CutList: 0.01, RepeatList: 0.01,
 	FailRead: 0.0005, FailCommit: 0.003, LostCommit: 0.003, Between: 0.02, LoseMail: 0.02, LateMail: 0.02, DoubleMail: 0.03, FailScript: 0.02,
-	Outage: 0.05, Storm: 0.05, Lies: 0.05, Jump: 0.05, Vanish: 0.05,
+	Outage: 0.05, Storm: 0.05, Lies: 0.05, Jump: 0.05, Vanish: 0.05, Notice: 0.05,
 }
 
 // weather is what lasts for a while.
@@ -63,7 +64,8 @@ type weather struct {
 	liesUntil time.Time
 	showing   int // machines that a lying listing shows
 	stormy    time.Time
-	cutBefore bool // the last listing was cut
+	cutBefore bool   // the last listing was cut
+	taken     string // machine that the cloud has given notice of
 }
 
 // crash decides about the life of the controller.
@@ -253,6 +255,18 @@ func (w *World) hour() {
 			m := all[d.n(len(all))]
 			w.cloud.Vanish(m.ID)
 			w.note("machine %s of server %s is removed by somebody else", m.ID, m.Tags.Server)
+		}
+	}
+	if w.weather.taken != "" && w.cloud.Vanish(w.weather.taken) {
+		w.note("machine %s is taken back", w.weather.taken)
+	}
+	w.weather.taken = ""
+	if d, hit := w.luck.hit("notice", c.Notice); hit {
+		if all := w.cloud.Instances(); len(all) > 0 {
+			m := all[d.n(len(all))]
+			w.weather.taken = m.ID
+			w.cloud.Interrupt(m.ID, "spot capacity is wanted back")
+			w.note("the cloud gives notice of machine %s of server %s", m.ID, m.Tags.Server)
 		}
 	}
 }

@@ -572,3 +572,26 @@ func TestStandbyIsReachedInTime(t *testing.T) {
 		})
 	}
 }
+
+// A cloud that takes spot machines back says so two minutes before. A machine
+// without a session is replaced in that time, and one with a session takes no
+// other and is left to it.
+func TestFieldNoticeOfAnInterruption(t *testing.T) {
+	t.Parallel()
+	w := world.New(t, world.Options{Seed: 1, Manifest: installation(6, 4, ""), Behaviour: behaviour()})
+	w.Run(time.Minute)
+	held := w.Acquire("p", 1, 1024)
+	w.Run(time.Minute)
+	w.WantPhases(map[fleet.Phase]int{fleet.PhaseReady: 3})
+	w.InterruptAll()
+	w.Run(2 * time.Minute)
+	w.WantPhases(map[fleet.Phase]int{fleet.PhaseReady: 2, fleet.PhaseDraining: 1, fleet.PhaseGone: 2})
+	w.WantState(held, fleet.SessionActive)
+	another := w.Acquire("p", 1, 1024)
+	w.WantState(another, fleet.SessionActive)
+	w.Run(time.Minute)
+	w.WantPhases(map[fleet.Phase]int{fleet.PhaseReady: 3, fleet.PhaseDraining: 1, fleet.PhaseGone: 2})
+	w.End(held)
+	w.Run(time.Minute)
+	w.WantPhases(map[fleet.Phase]int{fleet.PhaseReady: 3, fleet.PhaseGone: 3})
+}

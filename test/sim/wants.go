@@ -75,6 +75,13 @@ func (w *World) VanishAll() {
 	}
 }
 
+// InterruptAll lets the cloud give notice of every machine.
+func (w *World) InterruptAll() {
+	for _, m := range w.cloud.Instances() {
+		w.cloud.Interrupt(m.ID, "spot capacity is wanted back in two minutes")
+	}
+}
+
 // Plant puts a machine there that nobody asked for.
 func (w *World) Plant(tags provider.Tags) { w.cloud.Plant("planted", tags) }
 

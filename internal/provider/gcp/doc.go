@@ -30,7 +30,8 @@
 //
 // # Quirks
 //
-// Compute Engine runs startup-script at every boot and the Windows keys as well.
+// Compute Engine runs startup-script at every boot and the Windows keys as well;
+// package startup guards the script, so that it runs once.
 // An instance that is being stopped and one that is being deleted are both
 // STOPPING. Quota for CPUs is refused with the same status as missing rights
 // (403), told apart by the reason; so is throttling.

@@ -29,7 +29,7 @@ func Kind() provider.Kind {
 		Name: KindName, Title: "Google Cloud", About: "Machines are Compute Engine instances.", VM: true,
 		NewSettings: func() any { return &Settings{} },
 		Channel: func(settings any) startup.Channel {
-			c := startup.Channel{Form: startup.FormPlain, Limit: scriptLimit}
+			c := startup.Channel{Form: startup.FormPlain, Limit: scriptLimit, EveryBoot: true}
 			if s, ok := settings.(*Settings); ok && s.system() == startup.Windows {
 				c.System = startup.Windows
 			}
