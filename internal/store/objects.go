@@ -135,13 +135,13 @@ func (tx *Tx) putObject(n, old *Object) (changed bool, err error) {
 		n.Revision, n.Version, n.CreatedAt = n.Revision+1, n.Version+1, n.UpdatedAt
 	default:
 		n.CreatedAt, n.Revision, n.Version = old.CreatedAt, old.Revision, old.Version
-		sameRevision := bytes.Equal(n.Spec, old.Spec) && bytes.Equal(n.Secrets, old.Secrets)
-		if sameRevision && maps.Equal(n.Labels, old.Labels) {
+		sameSpec := bytes.Equal(n.Spec, old.Spec) && bytes.Equal(n.Secrets, old.Secrets)
+		if sameSpec && maps.Equal(n.Labels, old.Labels) {
 			n.UpdatedAt = old.UpdatedAt
 			return false, nil
 		}
 		n.Version++
-		if !sameRevision {
+		if !sameSpec && !onlyPrices(n, old) {
 			n.Revision++
 		}
 	}
@@ -153,6 +153,23 @@ func (tx *Tx) putObject(n, old *Object) (changed bool, err error) {
 		return true, tx.keepRevision(n)
 	}
 	return true, nil
+}
+
+// onlyPrices says that two versions of a VMProvider differ in nothing but its
+// prices. Machines are not made with prices: a new one makes no machine outdated.
+func onlyPrices(a, b *Object) bool {
+	if a.Kind != fleet.KindVMProvider || !bytes.Equal(a.Secrets, b.Secrets) {
+		return false
+	}
+	var specs [2]map[string]json.RawMessage
+	for i, o := range []*Object{a, b} {
+		if json.Unmarshal(o.Spec, &specs[i]) != nil {
+			return false
+		}
+		delete(specs[i], "prices")
+		delete(specs[i], "currency")
+	}
+	return maps.EqualFunc(specs[0], specs[1], func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
 }
 
 func (tx *Tx) writeObject(n, old *Object) error {

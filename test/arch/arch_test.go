@@ -94,7 +94,7 @@ func TestRules(t *testing.T) {
 		},
 		"the command line reaches around HTTP": {
 			files: map[string]string{"internal/cli/a.go": imports("cli", ours+`store"`)},
-			want:  []string{"internal/cli/a.go: imports github.com/headroom-dev/headroom/internal/store: cli may import only fleet, plan, client of ours"},
+			want:  []string{"internal/cli/a.go: imports github.com/headroom-dev/headroom/internal/store: cli may import only fleet, plan, price, client of ours"},
 		},
 		"a package without a place": {
 			files: map[string]string{"internal/magic/a.go": "package magic\n"},

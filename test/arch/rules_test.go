@@ -14,7 +14,7 @@ import (
 // any other folder of internal/provider.
 var layers = [][]string{
 	{"fleet"},
-	{"plan", "settings", "secret"},
+	{"plan", "settings", "secret", "price"},
 	{"startup"},
 	{"provider"},
 	{"kubevm", "dns"}, // kubevm: what the two kinds of machines on Kubernetes share
@@ -37,10 +37,11 @@ var only = map[string][]string{
 	"fleet":    {},
 	"plan":     {"fleet"},
 	"settings": {"fleet"},
-	"client":   {"fleet", "plan"},
+	"price":    {"fleet"},
+	"client":   {"fleet", "plan", "price"},
 	"agent":    {"fleet", "client"},
-	"cli":      {"fleet", "plan", "client"},
-	driver:     {"fleet", "settings", "startup", "provider", "kubevm", "dns"},
+	"cli":      {"fleet", "plan", "price", "client"},
+	driver:     {"fleet", "settings", "price", "startup", "provider", "kubevm", "dns"},
 	"kubevm":   {"fleet", "settings", "startup", "provider"},
 }
 
