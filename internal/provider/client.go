@@ -212,7 +212,7 @@ func (c *Client) Delete(ctx context.Context, id, serverID string) error {
 
 // Check looks at credentials, permissions and references.
 func (c *Client) Check(ctx context.Context) (Report, error) {
-	r, err := admitted(ctx, c, "check", c.driver.Check)
+	r, err := admittedWithin(ctx, c, "check", patience, c.driver.Check)
 	for i := range r.Findings {
 		f := &r.Findings[i]
 		f.Subject, f.Message, f.Remedy = c.redact.text(f.Subject), c.redact.text(f.Message), c.redact.text(f.Remedy)
@@ -255,6 +255,10 @@ func (c *Client) Password(ctx context.Context, id string) (Login, error) {
 	}
 	return admitted(ctx, c, "password", func(ctx context.Context) (Login, error) { return d.Password(ctx, id) })
 }
+
+// patience bounds what a person waits for: it reads many things of the cloud,
+// one after the other.
+const patience = 3 * MaxCallTimeout
 
 // closeTimeout bounds the farewell of a driver, also when the caller's context
 // has ended.
@@ -332,7 +336,7 @@ func (c *Client) Choices(ctx context.Context, setting string) ([]Choice, error) 
 	if !ok {
 		return nil, c.unsupported("listing choices for a setting")
 	}
-	return admitted(ctx, c, "choices", func(ctx context.Context) ([]Choice, error) { return d.Choices(ctx, setting) })
+	return admittedWithin(ctx, c, "choices", patience, func(ctx context.Context) ([]Choice, error) { return d.Choices(ctx, setting) })
 }
 
 // DeleteRemnant removes an object that was left without its machine. An object
@@ -384,6 +388,10 @@ func (c *Client) enter(ctx context.Context, op string) (leave func(), err error)
 
 // admitted makes one call under the limits.
 func admitted[T any](ctx context.Context, c *Client, op string, f func(context.Context) (T, error)) (T, error) {
+	return admittedWithin(ctx, c, op, c.timeout, f)
+}
+
+func admittedWithin[T any](ctx context.Context, c *Client, op string, limit time.Duration, f func(context.Context) (T, error)) (T, error) {
 	var zero T
 	if err := c.admit(op, 1, false); err != nil {
 		return zero, err
@@ -393,7 +401,7 @@ func admitted[T any](ctx context.Context, c *Client, op string, f func(context.C
 		return zero, err
 	}
 	defer leave()
-	return call(ctx, c, op, nil, f)
+	return callWithin(ctx, c, op, limit, nil, f)
 }
 
 // call makes one call of the driver with its deadline, and turns every outcome

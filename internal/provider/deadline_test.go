@@ -70,3 +70,28 @@ func TestDeadlineOfListings(t *testing.T) {
 		})
 	}
 }
+
+func (s slow) Check(ctx context.Context) (provider.Report, error) {
+	for _, err := range s.List(ctx, owner()) {
+		if err != nil {
+			return provider.Report{}, err
+		}
+	}
+	return provider.Report{}, nil
+}
+
+// A check looks at many things, one after the other.
+func TestDeadlineOfChecks(t *testing.T) {
+	t.Parallel()
+	for last, want := range map[time.Duration]time.Duration{19 * time.Second: 57 * time.Second, 23 * time.Second: 60 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			driver := slow{pauses: []time.Duration{19 * time.Second, 19 * time.Second, last}}
+			c := provider.NewClient(provider.ClientOptions{Kind: sim.Kind(nil), Driver: driver, Owner: owner(), Clock: clock.RealClock{}})
+			_, err := c.Check(t.Context())
+			if took := time.Since(began); took != want || (err == nil) != (want < 60*time.Second) {
+				t.Errorf("it took %v, expected %v: %v", took, want, err)
+			}
+		})
+	}
+}
