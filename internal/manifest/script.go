@@ -12,11 +12,11 @@ import (
 const scriptPath = "spec.startup_script"
 
 // checkScript finds what is wrong with the startup script of a VM provider, and
-// notes what may be. What machines can run is only known when the settings are
-// right.
+// notes what may be wrong with it or with the settings. What machines can run is
+// only known when the settings are right.
 func (d *Document) checkScript(kinds KindSettings, problems []fleet.FieldError) []fleet.FieldError {
 	spec, ok := d.Spec.(*fleet.VMProviderSpec)
-	if !ok || spec.StartupScript == "" || d.Settings == nil || kinds.Channel == nil || has(problems, scriptPath) {
+	if !ok || d.Settings == nil {
 		return nil
 	}
 	for _, p := range problems {
@@ -27,6 +27,14 @@ func (d *Document) checkScript(kinds KindSettings, problems []fleet.FieldError) 
 	full := reflect.New(reflect.TypeOf(d.Settings).Elem())
 	full.Elem().Set(reflect.ValueOf(d.Settings).Elem())
 	settings.ApplyDefaults(full.Interface())
+	if w, ok := full.Interface().(settings.Warner); ok {
+		for _, text := range w.Warnings() {
+			d.Warnings = append(d.Warnings, "spec.settings."+text)
+		}
+	}
+	if spec.StartupScript == "" || kinds.Channel == nil || has(problems, scriptPath) {
+		return nil
+	}
 	var found []fleet.FieldError
 	for _, p := range startup.Check(spec.StartupScript, kinds.Channel(spec.Provider, full.Interface())) {
 		if p.Warning {

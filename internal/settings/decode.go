@@ -31,6 +31,13 @@ type Validator interface {
 	Validate() []fleet.FieldError
 }
 
+// Warner is a settings struct that can be right and yet not what was meant.
+// Warnings is called on valid settings with their defaults; each begins with the
+// path of a field, relative to the struct.
+type Warner interface {
+	Warnings() []string
+}
+
 // DecodeYAML decodes a node into target, a pointer to a struct, and returns
 // everything that is wrong, in the order of the lines. Fields that are right
 // are set in any case. FieldError.Source is "source:line".

@@ -87,7 +87,7 @@ func (d *driver) Check(ctx context.Context) (provider.Report, error) {
 	}
 	s := &d.settings
 	if s.system() == "" {
-		r.add(provider.VerdictWarning, "os_type", "neither os_type nor startup_script_type is set: whether a script is one for Windows is guessed from its text", "set os_type, and startup_script_type where the script is not Bash or PowerShell")
+		r.add(provider.VerdictWarning, "os_type", guessed, toGuess)
 	}
 	if s.CMEK != "" {
 		r.add(provider.VerdictWarning, "cmek", "whether Compute Engine may use the key cannot be seen from here", "grant the project's Compute Engine service agent roles/cloudkms.cryptoKeyEncrypterDecrypter on the key; the first machine tells")

@@ -145,6 +145,20 @@ func (s *Settings) system() startup.System {
 	return startup.Windows
 }
 
+const (
+	guessed = "neither os_type nor startup_script_type is set: whether a script is one for Windows is guessed from its text"
+	toGuess = "set os_type, and startup_script_type where the script is not Bash or PowerShell"
+)
+
+// Warnings implements settings.Warner: configs from before there were these
+// fields must not break unseen.
+func (s *Settings) Warnings() []string {
+	if s.system() != "" {
+		return nil
+	}
+	return []string{"os_type: " + guessed + "; " + toGuess}
+}
+
 // Validate implements settings.Validator.
 func (s *Settings) Validate() []fleet.FieldError {
 	problems := s.Account.Validate()

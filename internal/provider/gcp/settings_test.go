@@ -129,3 +129,15 @@ func TestShape(t *testing.T) {
 		t.Errorf("the channel of PowerShell is %+v", c)
 	}
 }
+
+func TestWarnsOfGuessedScripts(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		s    gcp.Settings
+		want int
+	}{{gcp.Settings{}, 1}, {gcp.Settings{OSType: "linux"}, 0}, {gcp.Settings{StartupScriptType: "ps1"}, 0}} {
+		if got := c.s.Warnings(); len(got) != c.want || c.want == 1 && !strings.HasPrefix(got[0], "os_type: ") {
+			t.Errorf("%+v: %q", c.s, got)
+		}
+	}
+}
