@@ -62,6 +62,9 @@ type World struct {
 	ledger  *ledger
 	fail    func(Failure)
 
+	steps   int // at one moment
+	stepsAt time.Time
+
 	demand  Demand
 	persons int
 	looking bool // the harness itself reads
@@ -192,8 +195,17 @@ func (w *World) committed(events []fleet.Event) {
 	}
 }
 
+// mostSteps is how many steps there may be without any time going by.
+const mostSteps = 20000
+
 // stepped checks the promises of the system after a step.
-func (w *World) stepped(string, string) error {
+func (w *World) stepped(what, key string) error {
+	if now := w.clock.Now(); now.After(w.stepsAt) {
+		w.steps, w.stepsAt = 0, now
+	}
+	if w.steps++; w.steps > mostSteps {
+		w.Fail("works", "%d steps and no time goes by: it goes round in circles, at last with %s %s", w.steps, what, key)
+	}
 	w.ledger.settle()
 	if w.checks.due() {
 		w.checks.run()
