@@ -41,6 +41,7 @@ type providerStatus struct {
 	BlockedReason string `json:"blocked_reason"`
 	ListError     string `json:"list_error"`
 	SweepError    string `json:"sweep_error"`
+	RemnantError  string `json:"remnant_error"`
 }
 
 func (s providerStatus) state(spec fleet.VMProviderSpec) string {
@@ -59,7 +60,7 @@ func (s providerStatus) state(spec fleet.VMProviderSpec) string {
 
 func (s providerStatus) trouble() string {
 	if s.Circuit == "closed" || s.Circuit == "" {
-		return first(s.BlockedReason, s.ListError, s.SweepError)
+		return first(s.BlockedReason, s.ListError, s.SweepError, s.RemnantError)
 	}
-	return first(s.Error, s.BlockedReason, s.ListError, s.SweepError)
+	return first(s.Error, s.BlockedReason, s.ListError, s.SweepError, s.RemnantError)
 }

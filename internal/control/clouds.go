@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
@@ -27,8 +26,6 @@ type realm struct {
 	key      string
 	revision int64 // of the settings that the client was opened with
 	client   *provider.Client
-
-	alert atomic.Pointer[string] // last outcome of the sweep that was written down
 
 	mu       sync.Mutex
 	short    map[string]time.Time // offers without capacity, until when

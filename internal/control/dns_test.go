@@ -335,6 +335,33 @@ func TestDNSSweep(t *testing.T) {
 	if len(w.zone.records) != all {
 		t.Errorf("a sweep removed most of the zone:\n%s", w.zone.text())
 	}
+	told := func() (text string, events int) {
+		w.do(func(tx *store.Tx) error {
+			state, err := tx.ProviderState(store.StateOfDNS("d"))
+			if err != nil {
+				return err
+			}
+			list, err := tx.Events(store.EventFilter{Kind: string(fleet.KindDNSProvider), Name: "d"})
+			for _, e := range list {
+				if e.Type == fleet.EventSweepStopped {
+					events++
+				}
+			}
+			text = state.SweepError
+			return err
+		})
+		return text, events
+	}
+	if text, events := told(); !strings.Contains(text, "9 of 18 names") || events != 1 {
+		t.Errorf("operators are told %q in %d events", text, events)
+	}
+	for i := range 9 {
+		delete(w.zone.records, dns.MarkKey(fmt.Sprintf("hr-x%d.desk", i)))
+	}
+	sweep()
+	if text, events := told(); text != "" || events != 2 {
+		t.Errorf("the alert is over, and operators are told %q in %d events", text, events)
+	}
 	w.zone.fail = func(string, []dns.Key) error { return provider.Errorf(provider.Unavailable, "down") }
 	sweep()
 }

@@ -35,14 +35,17 @@ func (c *Controller) SweepDNS(ctx context.Context, name string) error {
 			marked[relative] = m
 		}
 	}
-	due, unknown, err := c.sightNames(ctx, name, marked, at)
+	p := newSweepPass()
+	due, unknown, err := c.sightNames(ctx, name, marked, at, p)
 	if err != nil {
 		return err
 	}
 	if limit := max(1, int(float64(len(marked))*maxSweepShare)); unknown > limit {
-		c.Log.ErrorContext(ctx, "a sweep of DNS names removes nothing: too many are not in the database, which may be the one that is wrong",
-			"dns_provider", name, "unknown", unknown, "names", len(marked))
-		return nil
+		p.stop("%d of %d names are not in the database; no name that nobody explains is removed, since the database may be the one that is wrong: remove them in the zone, or bring back the database that knows them", unknown, len(marked))
+		due = nil
+	}
+	if err := c.endSweep(ctx, store.StateOfDNS(name), p, sweepOfNames()); err != nil {
+		return err
 	}
 	for _, row := range due {
 		row.Zone = client.Zone
@@ -55,7 +58,7 @@ func (c *Controller) SweepDNS(ctx context.Context, name string) error {
 				At: c.now(), Type: fleet.EventOrphanRemoved, Kind: string(fleet.KindDNSProvider), Name: name, Actor: Actor,
 				Message: fmt.Sprintf("the name %s.%s was removed: no server explains it", row.Name, client.Zone),
 			})
-			return tx.DeleteSighting(dnsSightings(name), sightingName, row.Name)
+			return tx.DeleteSighting(store.StateOfDNS(name), sightingName, row.Name)
 		})
 		if err != nil {
 			return err
@@ -64,22 +67,20 @@ func (c *Controller) SweepDNS(ctx context.Context, name string) error {
 	return nil
 }
 
-// dnsSightings keeps the sightings of DNS providers apart from those of VM
-// providers of the same name; no object has a slash in its name.
-func dnsSightings(name string) string { return "dns/" + name }
+func isName(s store.Sighting) bool { return s.Kind == sightingName }
+
+func sweepOfNames() sweepOf {
+	return sweepOf{isName, func(s *store.ProviderState) *string { return &s.SweepError }, fleet.KindDNSProvider, "the sweep of names goes on"}
+}
 
 // sightNames counts names without a server and says which may go. unknown is
 // how many of those the database has never heard of.
-func (c *Controller) sightNames(ctx context.Context, name string, marked map[string]dns.Mark, at time.Time) (due []store.DNSRecord, unknown int, err error) {
+func (c *Controller) sightNames(ctx context.Context, name string, marked map[string]dns.Mark, at time.Time, p *sweepPass) (due []store.DNSRecord, unknown int, err error) {
 	err = c.write(ctx, func(tx *store.Tx) error {
 		due, unknown = nil, 0
-		known := map[string]store.Sighting{}
-		list, err := tx.Sightings(dnsSightings(name))
+		before, err := sightings(tx, store.StateOfDNS(name), isName)
 		if err != nil {
 			return err
-		}
-		for _, s := range list {
-			known[s.CloudID] = s
 		}
 		for _, relative := range sortedIDs(marked) {
 			m := marked[relative]
@@ -97,11 +98,12 @@ func (c *Controller) sightNames(ctx context.Context, name string, marked map[str
 			case named(server):
 				continue
 			}
-			s, again := known[relative]
+			key := sightKey{sightingName, relative}
+			p.confirm(key)
+			s, again := before[key]
 			if !again || s.LastSeen.After(at.Add(clockSkew)) {
-				s = store.Sighting{Provider: dnsSightings(name), Kind: sightingName, CloudID: relative, Name: relative, ServerID: m.Server, FirstSeen: at}
+				s = store.Sighting{Provider: store.StateOfDNS(name), Kind: sightingName, CloudID: relative, Name: relative, ServerID: m.Server, FirstSeen: at}
 			}
-			delete(known, relative)
 			if at.After(s.LastSeen) {
 				s.Count, s.LastSeen = s.Count+1, at
 			}
@@ -115,11 +117,6 @@ func (c *Controller) sightNames(ctx context.Context, name string, marked map[str
 				unknown++
 			}
 			due = append(due, store.DNSRecord{ServerID: m.Server, Name: relative, DNSProvider: name})
-		}
-		for id := range known { // explained or gone meanwhile
-			if err := tx.DeleteSighting(dnsSightings(name), sightingName, id); err != nil {
-				return err
-			}
 		}
 		return nil
 	})

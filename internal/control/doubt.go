@@ -33,7 +33,7 @@ func (c *Controller) doubts(ctx context.Context, r *realm, l *provider.Listing, 
 		if own, err := c.clouds.get(ctx, s.VMProvider, s.ProviderRevision); err != nil || own != r {
 			continue
 		}
-		if _, shown := l.ByID(s.ProviderID); shown {
+		if inst, shown := l.ByID(s.ProviderID); shown && inst.Tags.Server == s.ID {
 			r.listed(s.ID)
 			continue
 		}

@@ -26,6 +26,7 @@ func (c *Controller) RefreshProvider(ctx context.Context, name string) (Refreshe
 		return Refreshed{Next: time.Minute}, err
 	}
 	var realms []*realm
+	p := newSweepPass()
 	for _, revision := range revisions {
 		r, err := c.clouds.get(ctx, name, revision)
 		if err != nil {
@@ -38,7 +39,7 @@ func (c *Controller) RefreshProvider(ctx context.Context, name string) (Refreshe
 	out := Refreshed{Next: realms[0].rest()}
 	var trouble error // of the first realm that has any
 	for _, r := range realms {
-		step, changing, listErr, err := c.refreshRealm(ctx, r, servers)
+		step, changing, listErr, err := c.refreshRealm(ctx, r, servers, p)
 		if err != nil {
 			return out, err
 		}
@@ -53,6 +54,9 @@ func (c *Controller) RefreshProvider(ctx context.Context, name string) (Refreshe
 		if changing {
 			out.Next = min(out.Next, r.busy())
 		}
+	}
+	if err := c.endSweep(ctx, name, p, sweepOfMachines()); err != nil {
+		return out, err
 	}
 	if c.passing(name, trouble) {
 		return out, nil
@@ -101,9 +105,10 @@ func (c *Controller) serversOf(ctx context.Context, name string) (servers []*fle
 // up or down, so that the next listing is wanted soon; listErr is the cloud's
 // trouble, err that of the database. What a listing shows is used even when what
 // it leaves out cannot be believed.
-func (c *Controller) refreshRealm(ctx context.Context, r *realm, servers []*fleet.Server) (step []string, changing bool, listErr, err error) {
+func (c *Controller) refreshRealm(ctx context.Context, r *realm, servers []*fleet.Server, p *sweepPass) (step []string, changing bool, listErr, err error) {
 	l, listErr := r.client.List(ctx)
 	if listErr != nil {
+		p.blind = true
 		return nil, false, listErr, nil
 	}
 	trouble := c.doubts(ctx, r, l, servers)
@@ -121,7 +126,8 @@ func (c *Controller) refreshRealm(ctx context.Context, r *realm, servers []*flee
 		}
 		changing = changing || (s.Phase != fleet.PhaseReady && s.Phase != fleet.PhaseDraining) || s.Unseen > 0
 	}
-	return step, changing, trouble, c.sweep(ctx, r, l)
+	p.blind = p.blind || trouble != nil
+	return step, changing, trouble, c.sweep(ctx, r, l, p)
 }
 
 // compare keeps count of complete listings that do not show a server, and says

@@ -29,9 +29,17 @@ func (c *Controller) stepFailed(ctx context.Context, s *fleet.Server) (time.Dura
 	if s.ProviderID != "" {
 		if r, err := c.clouds.get(ctx, s.VMProvider, s.ProviderRevision); err == nil {
 			short = s.Offer != "" && r.avoided(s.Offer, c.now())
-			// Evidence is worth one call and no more: a console that cannot be
-			// read must not keep the machine alive.
-			console, _ = r.client.Console(ctx, s.ProviderID, evidenceLimit)
+			// Evidence is worth one try and no more: a console that cannot be
+			// read must not keep the machine alive. That of a machine which is not
+			// listed may be another's by now.
+			own := true
+			if _, listed := r.find(s); !listed {
+				inst, err := r.client.Get(ctx, s.ProviderID)
+				own = err == nil && !r.another(inst, s)
+			}
+			if own {
+				console, _ = r.client.Console(ctx, s.ProviderID, evidenceLimit)
+			}
 		}
 	}
 	id := s.ID
@@ -94,6 +102,11 @@ func (c *Controller) stepDeleting(ctx context.Context, s *fleet.Server) (time.Du
 		return repeat.Sub(c.now()), nil
 	}
 	err = r.client.Delete(ctx, s.ProviderID, s.ID)
+	if provider.ClassOf(err) == provider.Conflict && err != nil {
+		if inst, getErr := r.client.Get(ctx, s.ProviderID); getErr == nil && r.another(inst, s) {
+			err = provider.Errorf(provider.NotFound, "another machine has its id")
+		}
+	}
 	switch class := provider.ClassOf(err); {
 	case err == nil:
 		r.markDeleted(s.ID, c.now())

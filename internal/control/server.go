@@ -141,12 +141,21 @@ func (r *realm) find(s *fleet.Server) (provider.Instance, bool) {
 		return provider.Instance{}, false
 	}
 	if s.ProviderID != "" {
-		return l.ByID(s.ProviderID)
+		inst, ok := l.ByID(s.ProviderID)
+		return inst, ok && inst.Tags.Server == s.ID
 	}
 	if found := l.Find(s.ID); len(found) > 0 {
 		return found[0], true
 	}
 	return provider.Instance{}, false
+}
+
+// another says that a machine with the id of the server's bears the marks of
+// somebody else: on hypervisors where the client chooses ids, that of a machine
+// which is gone can come back. One without any marks may still be ours: somebody
+// may have removed them.
+func (r *realm) another(inst provider.Instance, s *fleet.Server) bool {
+	return inst.Tags != (provider.Tags{}) && (inst.Tags.Owner() != r.client.Owner() || inst.Tags.Server != s.ID)
 }
 
 // checkAlive ends the life of a machine that the cloud no longer has or has
@@ -164,6 +173,8 @@ func (c *Controller) checkAlive(ctx context.Context, r *realm, s *fleet.Server, 
 			return true, 0, c.lose(ctx, s, "the cloud no longer has the machine")
 		case err != nil:
 			return true, provider.Backoff(provider.ClassOf(err), s.Unseen), nil
+		case r.another(got, s):
+			return true, 0, c.lose(ctx, s, "the cloud no longer has the machine; another one has its id")
 		}
 		inst = got
 	}

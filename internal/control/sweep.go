@@ -23,13 +23,19 @@ type orphan struct {
 	known bool // a row says that it was given up: there is no doubt about it
 }
 
+// key tells an orphan from all others, also where a cloud gives the id of a
+// machine that is gone to another one, or where two realms use the same ids.
+func (o orphan) key() sightKey {
+	return sightKey{store.SightingMachine, o.inst.ID + "@" + o.inst.Tags.Server}
+}
+
 // sweep removes machines that no server explains. An orphan has been seen in
 // two complete listings, is older than the grace period and is looked up once
 // more in the database. When the database has never heard of more than a set
 // share of what the cloud shows, the database is more likely wrong than the
 // cloud: nothing of that share is removed and an alert is raised.
-func (c *Controller) sweep(ctx context.Context, r *realm, l *provider.Listing) error {
-	orphans, err := c.orphans(ctx, r, l)
+func (c *Controller) sweep(ctx context.Context, r *realm, l *provider.Listing, p *sweepPass) error {
+	orphans, err := c.orphans(ctx, r, l, p)
 	if err != nil {
 		return err
 	}
@@ -40,18 +46,8 @@ func (c *Controller) sweep(ctx context.Context, r *realm, l *provider.Listing) e
 		}
 	}
 	if limit := max(1, int(float64(l.Len())*maxSweepShare)); unknown > limit {
-		if err := c.stopSweep(ctx, r, unknown, l.Len()); err != nil {
-			return err
-		}
-		known := orphans[:0]
-		for _, o := range orphans {
-			if o.known {
-				known = append(known, o)
-			}
-		}
-		orphans = known
-	} else if err := c.setSweepError(ctx, r, ""); err != nil {
-		return err
+		p.stop("%d of %d machines are not in the database; none of them is removed and no machine is made, since the database may be the one that is wrong: delete them in the cloud, or bring back the database that knows them", unknown, l.Len())
+		orphans = slices.DeleteFunc(orphans, func(o orphan) bool { return !o.known })
 	}
 	if len(orphans) == 0 {
 		return nil
@@ -70,39 +66,27 @@ func (c *Controller) sweep(ctx context.Context, r *realm, l *provider.Listing) e
 
 // orphans records what the listing shows without a row, and returns what has
 // been seen often and long enough.
-func (c *Controller) orphans(ctx context.Context, r *realm, l *provider.Listing) (due []orphan, err error) {
+func (c *Controller) orphans(ctx context.Context, r *realm, l *provider.Listing, p *sweepPass) (due []orphan, err error) {
 	suspects, err := c.suspects(ctx, r, l)
-	if err != nil {
+	if err != nil || len(suspects) == 0 {
 		return nil, err
-	}
-	var before map[string]store.Sighting
-	err = c.Store.Read(ctx, func(tx *store.Tx) error {
-		list, err := tx.Sightings(r.provider)
-		before = make(map[string]store.Sighting, len(list))
-		for _, s := range list {
-			if s.Kind == store.SightingMachine {
-				before[s.CloudID] = s
-			}
-		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading sightings of provider %s: %w", r.provider, err)
-	}
-	if len(suspects) == 0 && len(before) == 0 {
-		return nil, nil
 	}
 	err = c.write(ctx, func(tx *store.Tx) error {
 		due = due[:0]
+		before, err := sightings(tx, r.provider, isMachine)
+		if err != nil {
+			return err
+		}
 		for _, o := range suspects {
-			s, again := before[o.inst.ID]
+			key := o.key()
+			p.confirm(key)
+			s, again := before[key]
 			if !again {
 				s = store.Sighting{
-					Provider: r.provider, Kind: store.SightingMachine, CloudID: o.inst.ID, Name: o.inst.Name,
+					Provider: r.provider, Kind: store.SightingMachine, CloudID: key.id, Name: o.inst.Name,
 					ServerID: o.inst.Tags.Server, FirstSeen: l.At,
 				}
 			}
-			delete(before, o.inst.ID)
 			if s.LastSeen.After(l.At.Add(clockSkew)) { // by a clock that has been set back since
 				s.Count, s.FirstSeen, s.LastSeen = 0, l.At, time.Time{}
 			}
@@ -122,13 +106,6 @@ func (c *Controller) orphans(ctx context.Context, r *realm, l *provider.Listing)
 				c.emitProvider(tx, r.provider, fleet.EventOrphanFound, fmt.Sprintf("machine %s (%s) bears our mark and no server explains it", o.inst.Name, o.inst.ID))
 			}
 		}
-		for id := range before { // explained or gone meanwhile
-			if _, still := l.ByID(id); !still || !isSuspect(suspects, id) {
-				if err := tx.DeleteSighting(r.provider, store.SightingMachine, id); err != nil {
-					return err
-				}
-			}
-		}
 		return nil
 	})
 	if err != nil {
@@ -142,15 +119,6 @@ func (c *Controller) orphans(ctx context.Context, r *realm, l *provider.Listing)
 func proven(s store.Sighting, inst provider.Instance, grace time.Duration) bool {
 	age := s.LastSeen.Sub(inst.CreatedAt)
 	return s.Count >= 2 && s.LastSeen.Sub(s.FirstSeen) >= grace && (age >= grace || age < -clockSkew)
-}
-
-func isSuspect(suspects []orphan, id string) bool {
-	for _, o := range suspects {
-		if o.inst.ID == id {
-			return true
-		}
-	}
-	return false
 }
 
 // suspects lists machines that no living row explains: none has their server's
@@ -230,10 +198,18 @@ func (c *Controller) removeOrphan(ctx context.Context, r *realm, o orphan) error
 		c.sweepTrouble(ctx, r, o.inst.ID, err)
 		return nil
 	}
-	return c.write(ctx, func(tx *store.Tx) error {
+	// A deleted machine may be listed for a while: its end is told once.
+	if _, again := r.deleteSent(o.key().id); again {
+		return nil
+	}
+	err = c.write(ctx, func(tx *store.Tx) error {
 		c.emitProvider(tx, r.provider, fleet.EventOrphanRemoved, fmt.Sprintf("machine %s (%s) was deleted: no server explains it", o.inst.Name, o.inst.ID))
 		return nil
 	})
+	if err == nil {
+		r.markDeleted(o.key().id, c.now())
+	}
+	return err
 }
 
 // sweepTrouble reports what a sweep could not do; the next one tries again.
@@ -256,145 +232,4 @@ func (c *Controller) reportsOnly(ctx context.Context, name string) (report bool,
 		return err
 	})
 	return report, err
-}
-
-func (c *Controller) stopSweep(ctx context.Context, r *realm, unknown, all int) error {
-	return c.setSweepError(ctx, r, fmt.Sprintf("%d of %d machines are not in the database; none of them is removed and no machine is made, since the database may be the one that is wrong: delete them in the cloud, or bring back the database that knows them", unknown, all))
-}
-
-// setSweepError raises or clears the alert of a provider's sweep.
-func (c *Controller) setSweepError(ctx context.Context, r *realm, text string) error {
-	if last := r.alert.Swap(&text); last != nil && *last == text {
-		return nil
-	}
-	err := c.write(ctx, func(tx *store.Tx) error {
-		state, err := providerState(tx, r.provider)
-		if err != nil || state.SweepError == text {
-			return err
-		}
-		state.Provider, state.SweepError = r.provider, text
-		c.emitProvider(tx, r.provider, fleet.EventSweepStopped, fleet.Or(text, "the sweep goes on"))
-		return tx.SaveProviderState(state)
-	})
-	if err != nil {
-		r.alert.Store(nil)
-		return fmt.Errorf("recording the sweep of provider %s: %w", r.provider, err)
-	}
-	return nil
-}
-
-// SweepRemnants removes disks, addresses and other objects that were left
-// without their machine, under the same rules as machines.
-func (c *Controller) SweepRemnants(ctx context.Context, name string) error {
-	_, revisions, err := c.serversOf(ctx, name)
-	if err != nil {
-		return err
-	}
-	seen := map[*realm]bool{}
-	for _, revision := range revisions {
-		r, err := c.clouds.get(ctx, name, revision)
-		if err != nil || seen[r] {
-			continue
-		}
-		seen[r] = true
-		if err := c.sweepRemnants(ctx, r); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *Controller) sweepRemnants(ctx context.Context, r *realm) error {
-	at := c.now()
-	list, err := r.client.Remnants(ctx)
-	if provider.ClassOf(err) == provider.Unsupported {
-		return nil
-	}
-	if err != nil {
-		c.sweepTrouble(ctx, r, "remnants", err)
-		return nil
-	}
-	report, err := c.reportsOnly(ctx, r.provider)
-	if err != nil {
-		return err
-	}
-	type sighted struct {
-		provider.Remnant
-		known bool
-	}
-	var ripe []sighted
-	unknown := 0
-	for _, rem := range list {
-		due, known, err := c.sightRemnant(ctx, r, rem, at)
-		if err != nil {
-			return err
-		}
-		if due {
-			ripe = append(ripe, sighted{rem, known})
-		}
-		if due && !known {
-			unknown++
-		}
-	}
-	// As with machines: when the database has never heard of most of them, it is
-	// more likely wrong than the cloud.
-	if limit := max(1, int(float64(len(list))*maxSweepShare)); unknown > limit {
-		c.Log.WarnContext(ctx, "the sweep leaves remnants alone: too many of them are not in the database", "vm_provider", r.provider, "unknown", unknown, "all", len(list))
-		ripe = slices.DeleteFunc(ripe, func(s sighted) bool { return !s.known })
-	}
-	for _, s := range ripe {
-		rem := s.Remnant
-		if report {
-			continue
-		}
-		if err := r.client.DeleteRemnant(ctx, rem); err != nil && provider.ClassOf(err) != provider.NotFound {
-			c.sweepTrouble(ctx, r, rem.ID, err)
-			continue
-		}
-		err = c.write(ctx, func(tx *store.Tx) error {
-			c.emitProvider(tx, r.provider, fleet.EventOrphanRemoved, fmt.Sprintf("%s %s (%s) was deleted: its machine is gone", rem.Kind, rem.Name, rem.ID))
-			return tx.DeleteSighting(r.provider, rem.Kind, rem.ID)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sightRemnant counts a remnant and says whether it may go: seen twice, old
-// enough, and its server is gone or given up. known says that the database has
-// heard of that server.
-func (c *Controller) sightRemnant(ctx context.Context, r *realm, rem provider.Remnant, at time.Time) (due, known bool, err error) {
-	err = c.write(ctx, func(tx *store.Tx) error {
-		due = false
-		s, err := tx.Server(rem.Tags.Server)
-		known = err == nil
-		if err == nil && s.Phase.MayExist() && s.Phase != fleet.PhaseDeleting {
-			return nil // its machine may still come, or come back
-		}
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		list, err := tx.Sightings(r.provider)
-		if err != nil {
-			return err
-		}
-		sight := store.Sighting{Provider: r.provider, Kind: rem.Kind, CloudID: rem.ID, Name: rem.Name, ServerID: rem.Tags.Server, FirstSeen: at}
-		for _, before := range list {
-			if before.Kind == rem.Kind && before.CloudID == rem.ID {
-				sight = before
-			}
-		}
-		if sight.LastSeen.After(at.Add(clockSkew)) { // by a clock that has been set back since
-			sight.Count, sight.FirstSeen = 0, at
-		}
-		if sight.Count == 0 {
-			c.emitProvider(tx, r.provider, fleet.EventOrphanFound, fmt.Sprintf("%s %s (%s) bears our mark and its machine is gone", rem.Kind, rem.Name, rem.ID))
-		}
-		sight.Count, sight.LastSeen = sight.Count+1, at
-		due = sight.Count >= 2 && at.Sub(sight.FirstSeen) >= r.grace()
-		return tx.SaveSighting(sight)
-	})
-	return due, known, err
 }

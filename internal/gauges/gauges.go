@@ -43,6 +43,7 @@ type Collector struct {
 
 	servers, sessions, capacity, free       *prometheus.Desc
 	circuit, instances, most, listed, swept *prometheus.Desc
+	remnants, names                         *prometheus.Desc
 	works                                   *prometheus.Desc
 
 	mu   sync.Mutex // held while the database is asked: one scrape asks for all
@@ -66,6 +67,8 @@ func New(s *store.Store, c clock.PassiveClock, log *slog.Logger) *Collector {
 		most:      desc("provider_max_instances", "The ceiling max_instances of the provider.", "vm_provider"),
 		listed:    desc("provider_listing_failed", "1 while the machines of the provider cannot be listed.", "vm_provider"),
 		swept:     desc("sweep_stopped", "1 while the clean-up of the provider has stopped itself.", "vm_provider"),
+		remnants:  desc("remnant_sweep_stopped", "1 while the clean-up of disks, addresses and other objects of the provider has stopped itself.", "vm_provider"),
+		names:     desc("dns_sweep_stopped", "1 while the clean-up of names at the DNS provider has stopped itself.", "dns_provider"),
 		works:     desc("gauges_up", "1 when the gauges of the fleet could be read from the database."),
 	}
 }
@@ -73,7 +76,7 @@ func New(s *store.Store, c clock.PassiveClock, log *slog.Logger) *Collector {
 // Describe tells what Collect may send.
 func (c *Collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.servers, c.sessions, c.capacity, c.free, c.circuit, c.instances, c.most, c.listed, c.swept, c.works,
+		c.servers, c.sessions, c.capacity, c.free, c.circuit, c.instances, c.most, c.listed, c.swept, c.remnants, c.names, c.works,
 	} {
 		to <- d
 	}
@@ -247,7 +250,19 @@ func (c *Collector) readProviders(tx *store.Tx, instances map[string]float64) (l
 			gauge(c.instances, instances[o.Name], o.Name),
 			gauge(c.most, float64(spec.MaxInstances), o.Name),
 			gauge(c.listed, flag(state.ListError != ""), o.Name),
-			gauge(c.swept, flag(state.SweepError != ""), o.Name))
+			gauge(c.swept, flag(state.SweepError != ""), o.Name),
+			gauge(c.remnants, flag(state.RemnantError != ""), o.Name))
+	}
+	services, err := tx.Objects(fleet.KindDNSProvider)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range services {
+		state, err := tx.ProviderState(store.StateOfDNS(o.Name))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, gauge(c.names, flag(state.SweepError != ""), o.Name))
 	}
 	return list, nil
 }

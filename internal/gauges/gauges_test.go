@@ -88,7 +88,12 @@ func TestGauges(t *testing.T) {
 		if err := tx.SaveProviderState(store.ProviderState{Provider: "tried", Circuit: snapshot.CircuitOpen, OpenUntil: clk.Now().Add(-time.Second)}); err != nil {
 			return err
 		}
-		return tx.SaveProviderState(store.ProviderState{Provider: "bad", Circuit: snapshot.CircuitOpen, OpenUntil: clk.Now().Add(time.Minute), ListError: "no", SweepError: "stopped"})
+		return tx.SaveProviderState(store.ProviderState{Provider: "bad", Circuit: snapshot.CircuitOpen, OpenUntil: clk.Now().Add(time.Minute), ListError: "no", SweepError: "stopped", RemnantError: "stopped"})
+	})
+	put(t, s, fleet.KindDNSProvider, "names", fleet.DNSProviderSpec{})
+	put(t, s, fleet.KindDNSProvider, "good", fleet.DNSProviderSpec{})
+	write(t, s, func(tx *store.Tx) error {
+		return tx.SaveProviderState(store.ProviderState{Provider: store.StateOfDNS("names"), SweepError: "stopped"})
 	})
 	got := scrape(t, c)
 	for name, want := range map[string][]string{
@@ -106,6 +111,8 @@ func TestGauges(t *testing.T) {
 		"headroom_provider_max_instances":  {`{vm_provider="bad"} 3`, `{vm_provider="good"} 7`},
 		"headroom_provider_listing_failed": {`{vm_provider="bad"} 1`, `{vm_provider="good"} 0`},
 		"headroom_sweep_stopped":           {`{vm_provider="bad"} 1`, `{vm_provider="good"} 0`},
+		"headroom_remnant_sweep_stopped":   {`{vm_provider="bad"} 1`, `{vm_provider="good"} 0`},
+		"headroom_dns_sweep_stopped":       {`{dns_provider="names"} 1`, `{dns_provider="good"} 0`},
 		"headroom_gauges_up":               {" 1"},
 	} {
 		for _, line := range want {

@@ -215,6 +215,9 @@ func explainProvider(e *Explanation, st store.ProviderState, name string) {
 	if st.SweepError != "" {
 		e.add(LevelError, time.Time{}, "provider %s: clean-up has stopped: %s", name, st.SweepError)
 	}
+	if st.RemnantError != "" {
+		e.add(LevelWarn, time.Time{}, "provider %s: clean-up has stopped: %s", name, st.RemnantError)
+	}
 }
 
 // ExplainServer says why a server is in its phase and what it waits for.

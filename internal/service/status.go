@@ -32,7 +32,8 @@ type VMProviderStatus struct {
 	BlockedReason    string                `json:"blocked_reason,omitempty"`
 	ListedAt         time.Time             `json:"listed_at,omitzero" doc:"Last complete listing of the cloud."`
 	ListError        string                `json:"list_error,omitempty"`
-	SweepError       string                `json:"sweep_error,omitempty"`
+	SweepError       string                `json:"sweep_error,omitempty" doc:"Why the sweep of machines has stopped. No machine is made meanwhile."`
+	RemnantError     string                `json:"remnant_error,omitempty" doc:"Why the sweep of disks, addresses and other objects without a machine has stopped."`
 }
 
 // DNSProviderStatus is how a DNS provider config does.
@@ -40,6 +41,7 @@ type DNSProviderStatus struct {
 	Records          int64    `json:"records" doc:"Names of machines that are registered, or are being removed."`
 	Failing          int64    `json:"failing,omitempty" doc:"Those of them whose last call failed; it is repeated."`
 	Error            string   `json:"error,omitempty" doc:"What the last of those calls answered."`
+	SweepError       string   `json:"sweep_error,omitempty" doc:"Why the sweep of names has stopped."`
 	AutoscaleConfigs []string `json:"autoscale_configs" doc:"Who uses it."`
 }
 
@@ -97,7 +99,7 @@ func providerStatus(tx *store.Tx, name string) (*VMProviderStatus, error) {
 		AutoscaleConfigs: []string{}, Circuit: fleet.Or(state.Circuit, "closed"), Failures: state.Failures,
 		Error: state.Error, ErrorClass: state.ErrorClass, OpenUntil: state.OpenUntil,
 		BlockedUntil: state.BlockedUntil, BlockedReason: state.BlockedReason,
-		ListedAt: state.ListedAt, ListError: state.ListError, SweepError: state.SweepError,
+		ListedAt: state.ListedAt, ListError: state.ListError, SweepError: state.SweepError, RemnantError: state.RemnantError,
 	}
 	if st.Machines, err = tx.CountServersByPhase(store.ServerFilter{VMProvider: name}); err != nil {
 		return nil, fmt.Errorf("counting machines: %w", err)
@@ -145,8 +147,11 @@ func total(phases map[fleet.Phase]int64) int64 {
 }
 
 func dnsStatus(tx *store.Tx, name string) (*DNSProviderStatus, error) {
-	st := &DNSProviderStatus{AutoscaleConfigs: []string{}}
-	var err error
+	state, err := tx.ProviderState(store.StateOfDNS(name))
+	if err != nil {
+		return nil, fmt.Errorf("reading its state: %w", err)
+	}
+	st := &DNSProviderStatus{AutoscaleConfigs: []string{}, SweepError: state.SweepError}
 	if st.Records, st.Failing, err = tx.CountDNSRecords(name); err != nil {
 		return nil, err
 	}

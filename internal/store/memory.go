@@ -38,14 +38,21 @@ func (tx *Tx) SaveAutoscaleState(s AutoscaleState) error {
 	return nil
 }
 
+// StateOfDNS is the name under which the state and the sightings of a DNS
+// provider are kept, apart from those of a VM provider of the same name: no
+// object has a slash in its name.
+func StateOfDNS(name string) string { return dnsStates + name }
+
+const dnsStates = "dns/"
+
 // ProviderState reads what the loops of a VM provider remember; without a row,
 // the zero value with the provider's name.
 func (tx *Tx) ProviderState(name string) (ProviderState, error) {
 	s := ProviderState{Provider: name}
 	var open, blocked, tokens, listed, stillborn sql.NullInt64
-	_, err := tx.get(`SELECT circuit, failures, open_until, error, error_class, blocked_until, blocked_reason, tokens, tokens_at, listed_at, list_error, sweep_error, stillborn, stillborn_at
+	_, err := tx.get(`SELECT circuit, failures, open_until, error, error_class, blocked_until, blocked_reason, tokens, tokens_at, listed_at, list_error, sweep_error, stillborn, stillborn_at, remnant_error
 		FROM provider_states WHERE provider = $1`, []any{name},
-		&s.Circuit, &s.Failures, &open, &s.Error, &s.ErrorClass, &blocked, &s.BlockedReason, &s.Tokens, &tokens, &listed, &s.ListError, &s.SweepError, &s.Stillborn, &stillborn)
+		&s.Circuit, &s.Failures, &open, &s.Error, &s.ErrorClass, &blocked, &s.BlockedReason, &s.Tokens, &tokens, &listed, &s.ListError, &s.SweepError, &s.Stillborn, &stillborn, &s.RemnantError)
 	if err != nil {
 		return ProviderState{}, fmt.Errorf("reading the state of VM provider %s: %w", name, err)
 	}
@@ -56,14 +63,14 @@ func (tx *Tx) ProviderState(name string) (ProviderState, error) {
 
 // SaveProviderState writes what the loops of a VM provider remember.
 func (tx *Tx) SaveProviderState(s ProviderState) error {
-	_, err := tx.exec(`INSERT INTO provider_states (provider, circuit, failures, open_until, error, error_class, blocked_until, blocked_reason, tokens, tokens_at, listed_at, list_error, sweep_error, stillborn, stillborn_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+	_, err := tx.exec(`INSERT INTO provider_states (provider, circuit, failures, open_until, error, error_class, blocked_until, blocked_reason, tokens, tokens_at, listed_at, list_error, sweep_error, stillborn, stillborn_at, remnant_error)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 		ON CONFLICT (provider) DO UPDATE SET circuit = excluded.circuit, failures = excluded.failures, open_until = excluded.open_until,
 		error = excluded.error, error_class = excluded.error_class, blocked_until = excluded.blocked_until, blocked_reason = excluded.blocked_reason,
 		tokens = excluded.tokens, tokens_at = excluded.tokens_at, listed_at = excluded.listed_at, list_error = excluded.list_error, sweep_error = excluded.sweep_error,
-		stillborn = excluded.stillborn, stillborn_at = excluded.stillborn_at`,
+		stillborn = excluded.stillborn, stillborn_at = excluded.stillborn_at, remnant_error = excluded.remnant_error`,
 		s.Provider, s.Circuit, s.Failures, microsOrNull(s.OpenUntil), s.Error, s.ErrorClass, microsOrNull(s.BlockedUntil), s.BlockedReason,
-		s.Tokens, microsOrNull(s.TokensAt), microsOrNull(s.ListedAt), s.ListError, s.SweepError, s.Stillborn, microsOrNull(s.StillbornAt))
+		s.Tokens, microsOrNull(s.TokensAt), microsOrNull(s.ListedAt), s.ListError, s.SweepError, s.Stillborn, microsOrNull(s.StillbornAt), s.RemnantError)
 	if err != nil {
 		return fmt.Errorf("saving the state of VM provider %s: %w", s.Provider, err)
 	}

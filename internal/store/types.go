@@ -101,8 +101,9 @@ type ProviderState struct {
 	TokensAt      time.Time
 	ListedAt      time.Time // last complete listing
 	ListError     string
-	SweepError    string
-	Stillborn     int64 // machines in a row that failed before any was ready
+	SweepError    string // why the sweep of machines, or of a DNS provider's names, has stopped
+	RemnantError  string // why the sweep of disks, addresses and other objects has stopped
+	Stillborn     int64  // machines in a row that failed before any was ready
 	StillbornAt   time.Time
 }
 

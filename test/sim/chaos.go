@@ -123,7 +123,7 @@ func (w *World) script(call sim.Call) sim.Fault {
 		w.checks.creates++
 	case sim.OpDelete:
 		w.checks.deletes++
-		w.killed[call.ID] = true
+		w.killed[machineOf(call.ID, call.Server)] = true
 		if m := w.checks.machine[call.Server]; m == "" || m == call.ID {
 			w.killed[call.Server] = true
 		}

@@ -107,6 +107,9 @@ func (c *checks) run() {
 	})
 }
 
+// machineOf tells the machines of servers apart where ids come back.
+func machineOf(id, server string) string { return id + " of " + server }
+
 func (c *checks) server(s *fleet.Server) {
 	w := c.w
 	if told := c.phase[s.ID]; told != s.Phase {
@@ -122,7 +125,7 @@ func (c *checks) server(s *fleet.Server) {
 		w.Fail("live", "server %s is %s with %d sessions", s.Name, s.Phase, s.Sessions)
 	}
 	gone := s.Phase == fleet.PhaseDeleting || s.Phase == fleet.PhaseGone
-	if !gone && (w.killed[s.ProviderID] || s.ProviderID == "" && w.killed[s.ID]) {
+	if !gone && (w.killed[machineOf(s.ProviderID, s.ID)] || s.ProviderID == "" && w.killed[s.ID]) {
 		w.Fail("live", "machine %s of server %s was deleted in phase %s", s.ProviderID, s.Name, s.Phase)
 	}
 }

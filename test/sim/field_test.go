@@ -533,13 +533,38 @@ func TestFieldAnOldDatabaseDeletesAndMakesNothing(t *testing.T) {
 	w.Run(2 * time.Hour)
 	w.WantMachines(34)
 	w.WantRemnants(30)
-	if n := w.Events(fleet.EventSweepStopped); n == 0 {
-		t.Error("nobody was told that the sweep has stopped")
+	if n := w.Events(fleet.EventSweepStopped); n != 2 {
+		t.Errorf("%d events tell that the sweeps of machines and of disks have stopped, want 2", n)
 	}
 	s := w.Acquire("p", 2, 256)
 	w.Run(time.Hour)
 	w.WantState(s, fleet.SessionActive)
 	w.WantMachines(34)
+}
+
+// Where clients choose ids, that of a machine which is gone is given to the
+// next one: it is nobody's but that one's.
+func TestFieldIDsThatComeBackAreNotConfused(t *testing.T) {
+	t.Parallel()
+	b := behaviour()
+	b.ReuseIDs = true
+	w := world.New(t, world.Options{Seed: 1, Manifest: installation(10, 4, ""), Behaviour: b})
+	w.Run(5 * time.Minute)
+	first, second := w.Acquire("p", 2, 256), w.Acquire("p", 2, 256)
+	w.Run(5 * time.Minute)
+	w.WantReady("p", 4)
+	w.VanishOf(first)               // nobody has noticed
+	third := w.Acquire("p", 2, 256) // so that one more machine is made, with that id
+	w.Run(20 * time.Minute)
+	w.WantState(first, fleet.SessionEnded)
+	w.WantState(second, fleet.SessionActive)
+	w.WantState(third, fleet.SessionActive)
+	w.WantReady("p", 4)
+	w.WantMachines(4)
+	w.WantCalls(5, 0)
+	w.End(second)
+	w.End(third)
+	w.WantNothingLeft(installation(10, 0, ""), 3*time.Hour)
 }
 
 // A single machine of ours that nobody explains goes, but not at the first

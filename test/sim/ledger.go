@@ -150,7 +150,7 @@ func (l *ledger) settle() {
 	w := l.w
 	running := map[string]bool{}
 	for _, m := range w.cloud.Instances() {
-		running[m.ID] = m.State == provider.StateRunning
+		running[machineOf(m.ID, m.Tags.Server)] = m.State == provider.StateRunning
 	}
 	w.read(func(tx *store.Tx) error {
 		for _, e := range l.suspect {
@@ -159,7 +159,7 @@ func (l *ledger) settle() {
 			if err != nil {
 				return err
 			}
-			if running[s.ProviderID] {
+			if running[machineOf(s.ProviderID, s.ID)] {
 				w.Fail("live", "session %s ends because %q, and machine %s runs", e.ID, e.Message, s.ProviderID)
 			}
 		}

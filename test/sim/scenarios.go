@@ -13,13 +13,14 @@ import (
 func Scenarios() []Scenario { return []Scenario{fleetOfAgents(), estate(), desks(), tight()} }
 
 // cloudOf is a cloud with the weather of a seed: how long machines take to
-// boot, how late listings are, and whether a repeated create is recognised.
+// boot, how late listings are, whether a repeated create is recognised, and whether
+// ids of machines come back.
 func cloudOf(seed uint64) sim.Behaviour {
 	return sim.Behaviour{
 		Shape: fleet.Resources{Cores: 2 * fleet.Core, MemoryMiB: 2048}, DeleteTime: sim.Always(5 * time.Second),
 		Boot:     sim.Spread{Law: sim.Lognormal, Mean: time.Duration(5+seed%7*20) * time.Second},
 		ListLag:  sim.Spread{Law: sim.Uniform, Mean: time.Duration(seed%4*10) * time.Second, Max: time.Minute},
-		NoTokens: seed%3 == 0, Page: 3,
+		NoTokens: seed%3 == 0, Page: 3, ReuseIDs: seed%5 == 3,
 	}
 }
 

@@ -82,6 +82,17 @@ func (w *World) InterruptAll() {
 	}
 }
 
+// VanishOf removes the machine of a session behind our back.
+func (w *World) VanishOf(session string) {
+	w.t.Helper()
+	server := w.ledger.sessions[session].server
+	for _, m := range w.cloud.Instances() {
+		if m.Tags.Server == server {
+			w.cloud.Vanish(m.ID)
+		}
+	}
+}
+
 // Plant puts a machine there that nobody asked for.
 func (w *World) Plant(tags provider.Tags) { w.cloud.Plant("planted", tags) }
 

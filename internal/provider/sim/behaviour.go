@@ -19,6 +19,7 @@ type Behaviour struct {
 	Page        int                  // machines on one page of a listing; 0: 100
 	RequestRate float64              // calls per second above which the cloud refuses; 0: no limit
 	NoTokens    bool                 // a repeated create makes another machine, as on clouds without idempotency
+	ReuseIDs    bool                 // a new machine gets the lowest id that is free, as where clients choose small numbers
 	Rates       Rates
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -205,7 +206,9 @@ func (c *Cloud) PlantRemnant(tags provider.Tags) string {
 func (c *Cloud) add(m *machine) *machine {
 	c.serial++
 	m.serial = c.serial
-	m.id = fmt.Sprintf("sim-%06d", c.serial)
+	if m.id == "" {
+		m.id = fmt.Sprintf("sim-%06d", c.serial)
+	}
 	c.machines = append(c.machines, m)
 	c.byID[m.id] = m
 	if m.token != "" {
@@ -217,6 +220,16 @@ func (c *Cloud) add(m *machine) *machine {
 	c.most[o] = max(c.most[o], c.exist[o])
 	c.mostAll = max(c.mostAll, c.existAll)
 	return m
+}
+
+// freeID is the lowest number that no machine has. The caller holds the lock.
+func (c *Cloud) freeID(now time.Time) string {
+	for n := 100; ; n++ {
+		id := strconv.Itoa(n)
+		if m := c.byID[id]; m == nil || m.gone(now) {
+			return id
+		}
+	}
 }
 
 // remove lets the machine be gone at the moment. The caller holds the lock.
@@ -343,7 +356,9 @@ func (c *Cloud) settle(now time.Time) {
 			c.left++
 			return false
 		}
-		delete(c.byID, m.id)
+		if c.byID[m.id] == m {
+			delete(c.byID, m.id)
+		}
 		c.spent = append(c.spent, m)
 		return true
 	})

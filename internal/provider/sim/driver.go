@@ -206,6 +206,10 @@ func (d *driver) build(req provider.Request, f Fault, now time.Time, token strin
 		listLag: d.b.ListLag.draw(rnd), getLag: d.b.GetLag.draw(rnd), mute: f.Mute,
 		capacity: d.b.Shape, bootstrap: req.Bootstrap,
 	}
+	if d.b.ReuseIDs {
+		m.id = d.cloud.freeID(now)
+		m.listLag, m.getLag = 0, 0 // whoever chooses ids must see those that are taken
+	}
 	m.bootstrap.UserData = slices.Clone(req.Bootstrap.UserData)
 	if req.Shape.Cores > 0 {
 		m.capacity.Cores = req.Shape.Cores

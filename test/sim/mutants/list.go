@@ -175,6 +175,12 @@ func mutants() []mutant {
 			nil,
 		},
 		{
+			"id-is-identity", "a machine is known by its id alone, although ids come back", `^TestFieldIDsThatComeBack`,
+			"internal/control/server.go",
+			"return inst, ok && inst.Tags.Server == s.ID", "return inst, ok",
+			[]edit{{"internal/control/server.go", "case r.another(got, s):", "case false:"}, {"internal/control/doubt.go", "shown && inst.Tags.Server == s.ID {", "shown && inst.ID != \"\" {"}},
+		},
+		{
 			"staging-blocks", "a staged session without room ends the pass over the pool", historyOf + "estate",
 			"internal/control/pool.go",
 			"case errors.Is(err, store.ErrNotFound): // no room", "case false: // no room",
