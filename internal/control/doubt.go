@@ -20,6 +20,9 @@ const (
 	// call got no answer before it is given up unseen. There is no id to ask for,
 	// so that only time can tell.
 	unanswered = 5 * time.Minute
+	// unlisted is the same for a machine that has spoken: it surely exists, or
+	// somebody has removed it.
+	unlisted = 3 * time.Hour
 )
 
 // doubts says what is wrong with a listing that came without an error: it

@@ -97,7 +97,8 @@ func (c *Controller) stepDeleting(ctx context.Context, s *fleet.Server) (time.Du
 	}
 	sent, again := r.deleteSent(s.ID)
 	_, listed := r.find(s)
-	repeat := sent.Add(min(max(c.now().Sub(s.PhaseSince)/2, firstDeleteRepeat), lastDeleteRepeat))
+	pause := min(max(c.now().Sub(s.PhaseSince)/2, firstDeleteRepeat), lastDeleteRepeat)
+	repeat := sent.Add(pause)
 	if again && (listed || !r.listedSince(sent)) && c.now().Before(repeat) {
 		return repeat.Sub(c.now()), nil
 	}
@@ -110,6 +111,10 @@ func (c *Controller) stepDeleting(ctx context.Context, s *fleet.Server) (time.Du
 	switch class := provider.ClassOf(err); {
 	case err == nil:
 		r.markDeleted(s.ID, c.now())
+		if again && !listed { // a listing may leave out what is on its way out: one look after it is enough
+			r.hold(s.ID, c.now().Add(pause))
+			return pause, nil
+		}
 		c.listSoon(s.VMProvider)
 		return firstDeleteRepeat, nil // sooner when a listing no longer shows it
 	case class == provider.NotFound:
@@ -146,7 +151,8 @@ func (c *Controller) noteDeleteTrouble(ctx context.Context, s *fleet.Server, cau
 
 // findForDelete looks for a machine that a create call without an answer may
 // have made. At least two complete listings that began late enough must not show
-// it, and some time must have gone by.
+// it, and some time must have gone by: a long one when the machine has been heard
+// of, since then it is the listings that must be wrong.
 func (c *Controller) findForDelete(ctx context.Context, r *realm, s *fleet.Server) (time.Duration, error) {
 	if inst, ok := r.find(s); ok {
 		_, err := c.change(ctx, s.ID, func(_ *store.Tx, s *fleet.Server) (bool, error) {
@@ -155,11 +161,15 @@ func (c *Controller) findForDelete(ctx context.Context, r *realm, s *fleet.Serve
 		})
 		return 0, err
 	}
-	if wait := r.settled(s).Add(unanswered).Sub(c.now()); s.Unseen >= 2 && wait > 0 {
+	until, what := r.settled(s).Add(unanswered), "no machine was made"
+	if s.LastSeenAt != nil { // it has spoken: it was made
+		until, what = later(until, s.LastSeenAt.Add(unlisted)), "the cloud does not show its machine"
+	}
+	if wait := until.Sub(c.now()); s.Unseen >= 2 && wait > 0 {
 		return wait, nil
 	}
 	if s.Unseen >= 2 {
-		_, err := c.moveTo(ctx, s, fleet.PhaseGone, "no machine was made: %s", s.Reason)
+		_, err := c.moveTo(ctx, s, fleet.PhaseGone, "%s: %s", what, s.Reason)
 		return never, err
 	}
 	c.listSoon(s.VMProvider)

@@ -567,6 +567,65 @@ func TestFieldIDsThatComeBackAreNotConfused(t *testing.T) {
 	w.WantNothingLeft(installation(10, 0, ""), 3*time.Hour)
 }
 
+// A ceiling was once exceeded by machines that were still being deleted.
+func TestFieldMachinesBeingDeletedCount(t *testing.T) {
+	t.Parallel()
+	b := behaviour()
+	b.DeleteTime = sim.Always(10 * time.Minute)
+	w := world.New(t, world.Options{Seed: 1, Manifest: installation(4, 8, ""), Behaviour: b})
+	w.Run(5 * time.Minute)
+	w.WantMachines(4)
+	w.DeleteOne("p")
+	w.Run(8 * time.Minute)
+	w.WantCalls(4, w.Deletes()) // nothing is made while the old one exists
+	w.Run(10 * time.Minute)
+	w.WantReady("p", 4)
+}
+
+// A listing that leaves out what is being deleted once had the cloud asked for
+// its end twenty times a second.
+func TestFieldADeleteIsNotRepeatedWithoutPause(t *testing.T) {
+	t.Parallel()
+	b := behaviour()
+	b.DeleteTime = sim.Always(20 * time.Minute)
+	hidden := false
+	w := world.New(t, world.Options{Seed: 1, Manifest: installation(10, 2, ""), Behaviour: b, Fault: func(c sim.Call) sim.Fault {
+		return sim.Fault{CutList: hidden && c.Op == sim.OpList}
+	}})
+	w.Run(5 * time.Minute)
+	w.Apply(installation(10, 0, ""))
+	hidden = true
+	w.Run(19 * time.Minute)
+	w.WantMachines(1)
+	if n := w.Deletes(); n < 2 || n > 15 {
+		t.Errorf("%d delete calls in 18 minutes", n)
+	}
+	w.Run(20 * time.Minute)
+	w.WantPhases(map[fleet.Phase]int{fleet.PhaseGone: 1})
+}
+
+// A machine whose id is not known, since the answer to its create was lost, and
+// which listings leave out, exists when it has spoken.
+func TestFieldAMachineThatHasSpokenIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	var f faults
+	w := world.New(t, world.Options{Seed: 1, Manifest: installation(1, 2, ""), Behaviour: behaviour(), Fault: f.of})
+	f.call = func(c sim.Call) sim.Fault {
+		return sim.Fault{Lost: c.Op == sim.OpCreate, CutList: c.Op == sim.OpList}
+	}
+	w.Run(5 * time.Minute)
+	w.WantReady("p", 1)
+	w.Apply(installation(1, 0, "")) // retired, so that there is nothing to compare listings with
+	w.Run(20 * time.Minute)
+	w.Apply(installation(1, 2, "")) // the ceiling is one machine
+	w.Run(time.Hour)
+	w.WantMachines(1)
+	f.call = nil
+	w.Run(20 * time.Minute)
+	w.WantReady("p", 1)
+	w.WantNothingLeft(installation(1, 0, ""), 3*time.Hour)
+}
+
 // A single machine of ours that nobody explains goes, but not at the first
 // sight.
 func TestFieldAnOrphanIsRemovedAfterAWhile(t *testing.T) {

@@ -108,6 +108,29 @@ func (w *World) PlantDisk(server string) {
 	w.cloud.PlantRemnant(provider.Tags{Installation: w.store.Installation(), Server: server, AutoscaleConfig: "c", Provider: "cloud"})
 }
 
+// Deletes is how many delete calls have reached the cloud.
+func (w *World) Deletes() int64 { return w.checks.deletes }
+
+// DeleteOne deletes a server of the pool that holds no session.
+func (w *World) DeleteOne(pool string) {
+	w.t.Helper()
+	var names []string
+	w.read(func(tx *store.Tx) error {
+		servers, err := tx.Servers(store.ServerFilter{Pool: pool})
+		for _, s := range servers {
+			if s.Phase == fleet.PhaseReady && s.Sessions == 0 {
+				names = append(names, s.Name)
+			}
+		}
+		return err
+	})
+	if len(names) == 0 {
+		w.Fail("wanted", "no server of pool %s is free", pool)
+	}
+	_, err := w.service.DeleteServer(w.t.Context(), Admin(), names[0], false)
+	w.must(err, "deleting a server")
+}
+
 // Creates is how many create calls have reached the cloud.
 func (w *World) Creates() int64 { return w.checks.creates }
 

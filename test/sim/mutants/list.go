@@ -73,10 +73,10 @@ func mutants() []mutant {
 			[]edit{{"internal/plan/create.go", "case pr.Exists+p.made[name] >= pr.Max:", "case pr.Exists+p.made[name] > pr.Max:"}, {"internal/plan/create.go", "allowed := min(room, pr.Max-pr.Exists-p.made[name])", "allowed := min(room, pr.Max+1-pr.Exists-p.made[name])"}},
 		},
 		{
-			"cap-forgets-deleting", "a machine that is being deleted does not count against the ceiling", historyOf + "desks",
+			"cap-forgets-deleting", "a machine that is being deleted does not count against the ceiling", `^TestFieldMachinesBeingDeleted`,
 			"internal/control/pool.go",
 			"exists, err := tx.CountServers(store.ServerFilter{VMProvider: name})", "exists, err := tx.CountServers(store.ServerFilter{VMProvider: name, Phases: []fleet.Phase{fleet.PhasePlanned, fleet.PhaseCreating, fleet.PhaseBooting, fleet.PhaseConfiguring, fleet.PhaseReady}})",
-			[]edit{{"internal/snapshot/snapshot.go", "return tx.CountServers(store.ServerFilter{VMProvider: provider})", "return tx.CountServers(store.ServerFilter{VMProvider: provider, Phases: []fleet.Phase{fleet.PhasePlanned, fleet.PhaseCreating, fleet.PhaseBooting, fleet.PhaseConfiguring, fleet.PhaseReady}})"}},
+			[]edit{{"internal/snapshot/cache.go", "counts[name] = c.providers[name].count()", "counts[name] = 0\n\t\t\t\tfor _, s := range c.providers[name].list() {\n\t\t\t\t\tif s.Phase != fleet.PhaseDeleting {\n\t\t\t\t\t\tcounts[name]++\n\t\t\t\t\t}\n\t\t\t\t}"}, {"internal/snapshot/snapshot.go", "return tx.CountServers(store.ServerFilter{VMProvider: provider})", "return tx.CountServers(store.ServerFilter{VMProvider: provider, Phases: []fleet.Phase{fleet.PhasePlanned, fleet.PhaseCreating, fleet.PhaseBooting, fleet.PhaseConfiguring, fleet.PhaseReady}})"}},
 		},
 		{
 			"retire-unchecked", "a machine is retired although a session was faster", `^TestFieldIdleCheck`,
@@ -179,6 +179,18 @@ func mutants() []mutant {
 			"internal/control/server.go",
 			"return inst, ok && inst.Tags.Server == s.ID", "return inst, ok",
 			[]edit{{"internal/control/server.go", "case r.another(got, s):", "case false:"}, {"internal/control/doubt.go", "shown && inst.Tags.Server == s.ID {", "shown && inst.ID != \"\" {"}},
+		},
+		{
+			"spoken-forgotten", "a machine that has spoken is taken for one that was never made", `^TestFieldAMachineThatHasSpoken`,
+			"internal/control/remove.go",
+			"if s.LastSeenAt != nil { // it has spoken", "if false { // it has spoken",
+			nil,
+		},
+		{
+			"delete-hammers", "a delete is repeated at once while listings leave the machine out", `^TestFieldADeleteIsNotRepeated`,
+			"internal/control/remove.go",
+			"if again && !listed {", "if false {",
+			nil,
 		},
 		{
 			"staging-blocks", "a staged session without room ends the pass over the pool", historyOf + "estate",
