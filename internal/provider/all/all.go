@@ -11,6 +11,7 @@ import (
 	"github.com/headroom-dev/headroom/internal/provider/kubevirt"
 	"github.com/headroom-dev/headroom/internal/provider/local"
 	"github.com/headroom-dev/headroom/internal/provider/nutanix"
+	"github.com/headroom-dev/headroom/internal/provider/oci"
 	"github.com/headroom-dev/headroom/internal/provider/openstack"
 	"github.com/headroom-dev/headroom/internal/provider/proxmox"
 	"github.com/headroom-dev/headroom/internal/provider/sim"
@@ -27,6 +28,7 @@ func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
 		kubevirt.Kind(),
 		local.Kind(),
 		nutanix.Kind(),
+		oci.Kind(),
 		openstack.Kind(),
 		proxmox.Kind(),
 		sim.Kind(clouds),

@@ -1,0 +1,47 @@
+package oci
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/startup"
+)
+
+// KindName is the name of the kind in a provider config.
+const KindName = "oci"
+
+// Kind describes instances of Oracle Cloud Infrastructure.
+func Kind() provider.Kind {
+	return provider.Kind{
+		Name: KindName, Title: "Oracle Cloud", About: "Machines are Compute instances of Oracle Cloud Infrastructure.", VM: true,
+		NewSettings: func() any { return &Settings{} },
+		Channel: func(settings any) startup.Channel {
+			s, ok := settings.(*Settings)
+			if !ok {
+				return startup.Channel{Form: startup.FormCloudInit, Limit: userDataLimit(0)}
+			}
+			c := startup.Channel{Form: startup.FormCloudInit, Limit: s.userDataLimit()}
+			if s.OSType == string(startup.Windows) {
+				c.Form, c.System = startup.FormCloudbase, startup.Windows
+			}
+			return c
+		},
+		Open: func(_ context.Context, settings any, host provider.Host) (provider.Driver, error) {
+			s, ok := settings.(*Settings)
+			if !ok {
+				return nil, fmt.Errorf("the Oracle Cloud provider got settings of type %T", settings)
+			}
+			return open(*s, host)
+		},
+		// Oracle publishes no figures for its throttling; launches are what it slows
+		// down first.
+		// https://docs.oracle.com/en-us/iaas/Content/API/Concepts/usingapi.htm#throttle
+		Defaults: provider.Defaults{
+			RateLimit: 8, Concurrency: 8, CallTimeout: provider.MaxCallTimeout,
+			BusyInterval: 5 * time.Second, RestInterval: time.Minute, Grace: 2 * time.Minute,
+			CreateBurst: 10, CreateRate: 1,
+		},
+	}
+}
