@@ -71,7 +71,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) 
 	if err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, log: log, clock: clock.RealClock{}, keyPair: pair}
+	a := &App{cfg: cfg, log: log, clock: store.NewClock(clock.RealClock{}), keyPair: pair}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())

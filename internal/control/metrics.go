@@ -21,6 +21,7 @@ type Metrics struct {
 	renewed  prometheus.Gauge
 	nodes    prometheus.Gauge
 	newer    prometheus.Gauge
+	offset   prometheus.Gauge
 	changes  *prometheus.CounterVec
 	turned   *prometheus.CounterVec
 }
@@ -56,6 +57,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		newer: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "headroom_database_newer", Help: "1: a newer Headroom has upgraded the database; this node is to be replaced.",
 		}),
+		offset: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "headroom_clock_offset_seconds", Help: "How far the clock of the database, which holds for all nodes, is ahead of that of this host; 0 while they agree within half a second.",
+		}),
 		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "headroom_ownership_changes_total", Help: "Keys that this node has gained or lost.",
 		}, []string{"change"}),
@@ -63,7 +67,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "headroom_steps_lost_total", Help: "Steps that wrote nothing, since another node owned their work by then.",
 		}, []string{"loop"}),
 	}
-	r.MustRegister(m.created, m.retired, m.failures, m.passes, m.owned, m.epochs, m.renewed, m.nodes, m.newer, m.changes, m.turned)
+	r.MustRegister(m.created, m.retired, m.failures, m.passes, m.owned, m.epochs, m.renewed, m.nodes, m.newer, m.offset, m.changes, m.turned)
 	return m
 }
 
@@ -126,6 +130,7 @@ func (m *Metrics) heartbeat(at time.Time, v store.View) {
 	}
 	m.renewed.Set(float64(at.UnixMilli()) / 1000)
 	m.nodes.Set(float64(len(v.Nodes)))
+	m.offset.Set(v.Offset.Seconds())
 	m.newer.Set(0)
 	if v.Newer > 0 {
 		m.newer.Set(1)

@@ -102,6 +102,11 @@ func (s *site) open() *store.Store {
 	return st
 }
 
+// tagsOf marks a machine of provider v0.
+func (s *site) tagsOf(c *Controller, server string) provider.Tags {
+	return provider.Tags{Installation: c.Store.Installation(), Provider: "v0", Server: server, AutoscaleConfig: "c0"}
+}
+
 func (s *site) controller() *Controller { return s.controllerOn(s.open()) }
 
 func (s *site) controllerOn(st *store.Store) *Controller {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	"github.com/headroom-dev/headroom/internal/store"
 )
 
@@ -35,6 +37,10 @@ type ownership struct {
 	gained, lost func(key string)
 	turn         sync.Mutex // held while tenures change and are told of
 	outdated     bool       // somebody was told that the database is newer than this node; of the round
+	skewed       bool       // the same of clocks that differ
+	// clock is that of the host: a lease must not last longer because the time of
+	// the database was put back.
+	clock clock.WithTicker
 
 	mu        sync.Mutex
 	wanted    map[string]bool
@@ -56,7 +62,7 @@ type tenure struct {
 
 func newOwnership(ctx context.Context, c *Controller, gained, lost func(key string)) *ownership {
 	return &ownership{
-		c: c, ctx: ctx, node: c.Store.Join(c.Address), gained: gained, lost: lost,
+		c: c, ctx: ctx, clock: store.HostClock(c.Clock), node: c.Store.Join(c.Address), gained: gained, lost: lost,
 		wanted: map[string]bool{}, held: map[string]*tenure{}, busy: map[string]int{},
 	}
 }
@@ -120,7 +126,7 @@ func (o *ownership) holds(key string) bool {
 }
 
 // expired says that others may soon take over what this node owns. mu is held.
-func (o *ownership) expired() bool { return o.node != nil && !o.c.Clock.Now().Before(o.until) }
+func (o *ownership) expired() bool { return o.node != nil && !o.clock.Now().Before(o.until) }
 
 // stop ends the taking of work. What is held is kept until run ends.
 func (o *ownership) stop() {
@@ -183,7 +189,7 @@ func (o *ownership) pause(ctx context.Context, d time.Duration) {
 // round is one heartbeat and what follows from it. It returns the time until
 // the next one is due.
 func (o *ownership) round(ctx context.Context) (time.Duration, error) {
-	began := o.c.Clock.Now()
+	began := o.clock.Now()
 	o.mu.Lock()
 	o.changed = false
 	patience := renewTimeout
@@ -213,12 +219,26 @@ func (o *ownership) round(ctx context.Context) (time.Duration, error) {
 		o.c.Log.WarnContext(ctx, "a newer Headroom has upgraded the database; this node goes on for now, but would not start again: replace it with the newer version soon",
 			slog.Int64("schema_version", view.Newer))
 	}
+	o.compareClocks(ctx, view.Offset)
 	o.settle(view.Owners)
 	if err := o.exchange(ctx, view); err != nil {
 		return renewAgain, err
 	}
 	// When another node dies, its work is taken at once and not a round later.
 	return min(renewEvery, view.NextExpiry+10*time.Millisecond), nil
+}
+
+// tellSkew is how far clocks may differ without a word.
+const tellSkew = 5 * time.Second
+
+// compareClocks tells of a host whose clock differs from that of the database.
+func (o *ownership) compareClocks(ctx context.Context, offset time.Duration) {
+	far := offset.Abs() > tellSkew
+	if far && !o.skewed {
+		o.c.Log.WarnContext(ctx, "the clock of this host differs from that of the database; Headroom goes by the database, other programs of this host do not: set it right",
+			slog.Duration("database_is_ahead_by", offset.Round(time.Second)))
+	}
+	o.skewed = far
 }
 
 // settle ends the tenures that do not agree with what the database says; nil

@@ -87,6 +87,7 @@ type View struct {
 	Nodes      []string         // that are alive, this one among them, in order
 	Owners     map[string]Owner // by key; Node is empty when nobody owns it
 	NextExpiry time.Duration    // until the next other node dies unless it is heard of
+	Offset     time.Duration    // how far the clock of the database is ahead of that of this host
 	Newer      int64            // version of the schema, when a newer Headroom has made it; 0 otherwise
 }
 
@@ -171,9 +172,19 @@ func (m *Membership) Renew(ctx context.Context) (View, error) {
 
 func (m *Membership) look(ctx context.Context, c *pgx.Conn) (View, error) {
 	v := View{Owners: map[string]Owner{}, NextExpiry: LeaseTime}
-	err := c.QueryRow(ctx, "SELECT COALESCE(MAX(version_id), 0) FROM "+schemaVersions+" WHERE version_id > $1", m.s.db.schema).Scan(&v.Newer)
+	shared, follows := m.s.clock.(*Clock)
+	var began time.Time
+	if follows {
+		began = shared.Host().Now()
+	}
+	var now int64
+	err := c.QueryRow(ctx, "SELECT COALESCE(MAX(version_id), 0), "+dbNow+" FROM "+schemaVersions+" WHERE version_id > $1", m.s.db.schema).Scan(&v.Newer, &now)
 	if err != nil {
 		return v, err
+	}
+	if follows {
+		shared.observe(began, shared.Host().Now(), moment(now))
+		v.Offset = shared.Offset()
 	}
 	rows, err := c.Query(ctx, "SELECT id, expires_at - "+dbNow+" FROM nodes WHERE expires_at > "+dbNow+" ORDER BY id")
 	if err != nil {

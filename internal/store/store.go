@@ -21,7 +21,8 @@ type Options struct {
 	// URL is "sqlite:///absolute/path/headroom.db", "sqlite://:memory:" or
 	// "postgres://user:password@host/database".
 	URL string
-	// Clock dates events and new rows that bring no time; nil: the real one.
+	// Clock dates events and new rows that bring no time; nil: the real one. A
+	// [Clock] is set by a database that several nodes share.
 	Clock clock.PassiveClock
 	// NewID makes ids; nil: lower-case ULIDs, each greater than the last.
 	NewID func() string
@@ -98,6 +99,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 func (s *Store) prepare(ctx context.Context) error {
 	var err error
 	if s.db.schema, err = s.db.migrate(ctx); err != nil {
+		return err
+	}
+	if err := s.setClock(ctx); err != nil {
 		return err
 	}
 	err = s.Read(ctx, func(tx *Tx) (err error) {

@@ -163,7 +163,7 @@ func mutants() []mutant {
 			nil,
 		},
 		{
-			"deaf-after-absence", "silence counts although nobody has listened", `^TestFieldAbsence`,
+			"deaf-after-absence", "silence counts although nobody has listened", `^TestField(Absence|NothingIsDeleted)`,
 			"internal/control/hearing.go",
 			"func (c *Controller) hearingSince() time.Time { return c.hearing.at(c.now()) }", "func (c *Controller) hearingSince() time.Time { return time.Time{} }",
 			nil,
