@@ -42,6 +42,16 @@ type connection struct {
 	transport http.RoundTripper
 }
 
+// authorize puts the credentials into a request.
+func (c *connection) authorize(r *http.Request) {
+	r.Header.Del("X-Ntnx-Api-Key")
+	if c.apiKey != "" {
+		r.Header.Set("X-Ntnx-Api-Key", c.apiKey)
+	} else {
+		r.SetBasicAuth(c.username, c.password)
+	}
+}
+
 type connectionKey struct{}
 
 // connect makes the calls of the SDK below ctx go to the connection.
@@ -62,12 +72,7 @@ func (dispatch) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	r = r.Clone(r.Context())
 	r.URL.Host, r.Host = c.host, c.host
-	r.Header.Del("X-Ntnx-Api-Key")
-	if c.apiKey != "" {
-		r.Header.Set("X-Ntnx-Api-Key", c.apiKey)
-	} else {
-		r.SetBasicAuth(c.username, c.password)
-	}
+	c.authorize(r)
 	resp, err := c.transport.RoundTrip(r)
 	if err != nil {
 		return nil, err

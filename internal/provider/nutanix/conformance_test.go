@@ -55,9 +55,13 @@ func settingsOf(s *fakenutanix.Server) Settings {
 
 func driverOf(t *testing.T, s Settings) *driver {
 	t.Helper()
-	d, err := open(s, provider.Host{Now: time.Now})
+	opened, err := open(s, provider.Host{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
+	}
+	d, ok := opened.(*driver)
+	if !ok {
+		t.Fatalf("opened %T", opened)
 	}
 	return d
 }

@@ -84,51 +84,63 @@ func (d *driver) input(req provider.Request, id string, refs *references) (*v3.V
 // wholeCores rounds up: Prism has no parts of a virtual CPU.
 func wholeCores(c fleet.Cores) int64 { return int64((c + fleet.Core - 1) / fleet.Core) }
 
-// guest is what the guest is told at its first boot.
+// guest is what the guest is told at its first boot, as the v3 API takes it.
 func (d *driver) guest(req provider.Request, id string) (*v3.GuestCustomization, error) {
-	script := req.Bootstrap.UserData
-	if limit := Kind().Channel(&d.settings).Limit; len(script) > limit {
-		return nil, provider.Errorf(provider.Invalid, "the startup script of machine %s has %d bytes, %d are the most that guest customization carries", req.Name, len(script), limit)
+	g, err := d.settings.guest(req, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case g.answers != "":
+		return &v3.GuestCustomization{Sysprep: &v3.GuestCustomizationSysprep{InstallType: ptr("PREPARED"), UnattendXML: &g.answers}}, nil
 	}
-	if d.settings.Windows {
+	return &v3.GuestCustomization{CloudInit: &v3.GuestCustomizationCloudInit{UserData: &g.userData, MetaData: &g.metadata}}, nil
+}
+
+// guest is what a guest is told, in base64: an answer file, or user data and
+// metadata.
+type guest struct{ answers, userData, metadata string }
+
+func (s Settings) guest(req provider.Request, id string) (guest, error) {
+	script, encode := req.Bootstrap.UserData, base64.StdEncoding.EncodeToString
+	if limit := Kind().Channel(&s).Limit; len(script) > limit {
+		return guest{}, provider.Errorf(provider.Invalid, "the startup script of machine %s has %d bytes, %d are the most that guest customization carries", req.Name, len(script), limit)
+	}
+	if s.Windows {
 		file, err := answerFile(req.Name, script)
 		if err != nil {
-			return nil, provider.Errorf(provider.Invalid, "the answer file of machine %s cannot be written: %w", req.Name, err)
+			return guest{}, provider.Errorf(provider.Invalid, "the answer file of machine %s cannot be written: %w", req.Name, err)
 		}
-		return &v3.GuestCustomization{Sysprep: &v3.GuestCustomizationSysprep{
-			InstallType: ptr("PREPARED"), UnattendXML: ptr(base64.StdEncoding.EncodeToString(file)),
-		}}, nil
+		return guest{answers: encode(file)}, nil
 	}
 	// The keys of a config drive, version 2, which is how AHV hands this on.
 	meta := map[string]any{"uuid": id, "hostname": req.Name}
-	if key := strings.TrimSpace(d.settings.SSHPublicKey); key != "" {
+	if key := strings.TrimSpace(s.SSHPublicKey); key != "" {
 		meta["public_keys"] = map[string]string{"headroom": key}
 	}
 	text, err := json.Marshal(meta)
 	if err != nil {
-		return nil, provider.Errorf(provider.Unknown, "the metadata of machine %s cannot be written: %w", req.Name, err)
+		return guest{}, provider.Errorf(provider.Unknown, "the metadata of machine %s cannot be written: %w", req.Name, err)
 	}
 	if len(script) == 0 {
 		script = []byte("#cloud-config\n{}\n") // the API wants user data or nothing at all
 	}
-	return &v3.GuestCustomization{CloudInit: &v3.GuestCustomizationCloudInit{
-		UserData: ptr(base64.StdEncoding.EncodeToString(script)),
-		MetaData: ptr(base64.StdEncoding.EncodeToString(text)),
-	}}, nil
+	return guest{userData: encode(script), metadata: encode(text)}, nil
 }
 
 // maskGuest takes out what may hold tokens, which base64 hides from those who
 // look for them.
 func maskGuest(g *v3.GuestCustomization) {
-	masked := func(s *string) *string {
-		return ptr(fmt.Sprintf("(%d characters of base64, not shown)", len(deref(s))))
-	}
+	masked := func(s *string) *string { return ptr(maskedText(deref(s))) }
 	if g.CloudInit != nil {
 		g.CloudInit.UserData = masked(g.CloudInit.UserData)
 	}
 	if g.Sysprep != nil {
 		g.Sysprep.UnattendXML = masked(g.Sysprep.UnattendXML)
 	}
+}
+
+func maskedText(s string) string {
+	return fmt.Sprintf("(%d characters of base64, not shown)", len(s))
 }
 
 func vmID(vm *v3.VMIntentResource) string {
@@ -161,7 +173,8 @@ func instance(id string, m mark, vm *v3.VMIntentResource) provider.Instance {
 	i.State = state(deref(s.State), deref(res.PowerState))
 	switch i.State {
 	case provider.StateFailed:
-		i.Fault = faultOf(s.MessageList)
+		all := messagesOf(s.MessageList)
+		i.Fault, i.FaultClass = join(all), faultClass(all)
 	case provider.StateStopped:
 		i.Fault = "its power is " + deref(res.PowerState)
 	default:
@@ -180,12 +193,12 @@ func instance(id string, m mark, vm *v3.VMIntentResource) provider.Instance {
 	return i
 }
 
-func faultOf(list []*v3.MessageResource) string {
+func messagesOf(list []*v3.MessageResource) []message {
 	var all []message
 	for _, m := range list {
 		all = append(all, message{Message: deref(m.Message), Reason: deref(m.Reason)})
 	}
-	return join(all)
+	return all
 }
 
 // state weighs the state of the entity, which is about the last change that was

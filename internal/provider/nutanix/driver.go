@@ -27,22 +27,33 @@ type driver struct {
 	known *references // what names were found to mean; nil: not looked up
 }
 
-func open(s Settings, host provider.Host) (*driver, error) {
-	if errSDK != nil {
-		return nil, fmt.Errorf("preparing the client of Prism: %w", errSDK)
+func open(s Settings, host provider.Host) (provider.Driver, error) {
+	c, err := connectionOf(s)
+	switch {
+	case err != nil:
+		return nil, err
+	case s.APIVersion == v4Name:
+		return openV4(s, c, host), nil
 	}
+	return openV3(s, c, host)
+}
+
+func connectionOf(s Settings) (*connection, error) {
 	transport, err := s.Transport()
 	if err != nil {
 		return nil, err
 	}
-	return &driver{
-		settings: s,
-		connection: &connection{
-			host: address(s.Host, orDefault(s.Port, 9440)), username: s.Username, password: s.Password, apiKey: s.APIKey,
-			transport: provider.LimitAnswers(transport),
-		},
-		now: host.Now,
+	return &connection{
+		host: address(s.Host, orDefault(s.Port, 9440)), username: s.Username, password: s.Password, apiKey: s.APIKey,
+		transport: provider.LimitAnswers(transport),
 	}, nil
+}
+
+func openV3(s Settings, c *connection, host provider.Host) (*driver, error) {
+	if errSDK != nil {
+		return nil, fmt.Errorf("preparing the client of Prism: %w", errSDK)
+	}
+	return &driver{settings: s, connection: c, now: host.Now}, nil
 }
 
 // machineID derives the UUID of a machine from the token (RFC 9562, version 5).
@@ -60,7 +71,7 @@ func (d *driver) Create(ctx context.Context, req provider.Request) (provider.Ins
 	if err != nil {
 		return provider.Instance{}, err
 	}
-	id, m := machineID(req), d.newMark(req)
+	id, m := machineID(req), newMark(req, d.now())
 	input, err := d.input(req, id, refs)
 	if err != nil {
 		return provider.Instance{}, err
@@ -171,6 +182,7 @@ func (d *driver) look(ctx context.Context, id string, m mark) (provider.Instance
 	i := instance(id, m, (*v3.VMIntentResource)(vm))
 	if i.State == provider.StateFailed && i.Fault == "" {
 		i.Fault = d.taskFault(ctx, vm)
+		i.FaultClass = faultClass([]message{{Message: i.Fault}})
 	}
 	return i, nil
 }
@@ -296,7 +308,7 @@ func (d *driver) Render(ctx context.Context, req provider.Request) ([]provider.R
 		return nil, err
 	}
 	id := machineID(req)
-	value, err := d.newMark(req).value(id)
+	value, err := newMark(req, d.now()).value(id)
 	if err != nil {
 		return nil, d.failure(ctx, "marking the machine", err)
 	}

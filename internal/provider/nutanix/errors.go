@@ -62,6 +62,12 @@ func textClass(text string) provider.Class {
 	return ""
 }
 
+// The versions of the API, as people know them.
+const (
+	v3Name = "v3"
+	v4Name = "v4"
+)
+
 // class weighs what an answer says: its text about room first, since Prism
 // gives it general reasons, then its reasons, then its status.
 func (r *refusal) class() provider.Class {
@@ -89,9 +95,14 @@ func (r *refusal) class() provider.Class {
 	return provider.Unsupported // nothing of the API is at this path
 }
 
-// failure gives an error its class and a text for people; doing completes
-// "while …".
+// failure gives an error its class and a text for people.
 func (d *driver) failure(ctx context.Context, doing string, err error) *provider.Error {
+	return failure(ctx, d.now(), v3Name, doing, err)
+}
+
+// failure gives an error of a version of the API its class and a text for
+// people; doing completes "while …".
+func failure(ctx context.Context, now time.Time, version, doing string, err error) *provider.Error {
 	var done *provider.Error
 	if errors.As(err, &done) {
 		return done
@@ -105,10 +116,10 @@ func (d *driver) failure(ctx context.Context, doing string, err error) *provider
 			t.Message = doing + ": " + t.Message
 			return t
 		}
-		return &provider.Error{Class: provider.Unknown, Message: doing + ": the answer is not one of the v3 API of Prism Central; check host and port", Cause: err}
+		return &provider.Error{Class: provider.Unknown, Message: doing + ": the answer is not one of the " + version + " API of Prism Central; check host and port", Cause: err}
 	}
 	out := &provider.Error{Class: r.class(), Cause: err}
-	if wait := provider.RetryAfterHeader(r.header, d.now()); wait > 0 && (out.Class == provider.RateLimited || r.status == http.StatusServiceUnavailable) {
+	if wait := provider.RetryAfterHeader(r.header, now); wait > 0 && (out.Class == provider.RateLimited || r.status == http.StatusServiceUnavailable) {
 		out.Class, out.After = provider.RateLimited, wait // a service that says when to come back has done nothing
 	}
 	out.Message = doing + ": " + r.Error() + remedyOf(out.Class)
@@ -125,7 +136,20 @@ func remedyOf(c provider.Class) string {
 	case provider.Quota:
 		return "; raise the project's quota or choose another project"
 	case provider.Unsupported:
-		return "; check that host and port are those of Prism Central with the v3 API"
+		return "; check that host and port are those of Prism Central, and that it has this version of the API"
+	}
+	return ""
+}
+
+// faultClass is NoCapacity or Quota where that is why Prism gave a machine up
+// after it had accepted it.
+func faultClass(all []message) provider.Class {
+	for _, m := range all {
+		for _, c := range []provider.Class{textClass(m.Message), reasonClass(m.Reason)} {
+			if c.FallsThrough() {
+				return c
+			}
+		}
 	}
 	return ""
 }

@@ -13,8 +13,12 @@ import (
 // data and 32,000 of an answer file, in base64 (guest_customization of the API
 // description); the answer file also holds the script in base64 and the lines
 // around it.
+//
+// The models of the v4 API do not say what it takes; the smaller of v3's limits
+// is kept.
 const (
 	linuxScript   = 32 << 10
+	linuxScriptV4 = 23 << 10
 	windowsScript = 16 << 10
 )
 
@@ -28,10 +32,15 @@ func Kind() provider.Kind {
 
 		NewSettings: func() any { return &Settings{} },
 		Channel: func(settings any) startup.Channel {
-			if s, ok := settings.(*Settings); ok && s.Windows {
+			s, ok := settings.(*Settings)
+			if ok && s.Windows {
 				return startup.Channel{Form: startup.FormPlain, System: startup.Windows, Limit: windowsScript}
 			}
-			return startup.Channel{Form: startup.FormCloudInit, System: startup.Linux, Limit: linuxScript}
+			limit := linuxScript
+			if ok && s.APIVersion == v4Name {
+				limit = linuxScriptV4
+			}
+			return startup.Channel{Form: startup.FormCloudInit, System: startup.Linux, Limit: limit}
 		},
 		Open: func(_ context.Context, settings any, host provider.Host) (provider.Driver, error) {
 			s, ok := settings.(*Settings)

@@ -27,6 +27,14 @@ type mark struct {
 	Server       string    `json:"server"`
 	Name         string    `json:"name"`
 	Created      time.Time `json:"created"`
+
+	// What only the v4 API needs: the version, the task of the clone, the virtual
+	// machine once it is known, and the task that switched it on. A mark without a
+	// version was made through v3, where its value is the UUID of the machine.
+	API   string `json:"api,omitempty"`
+	Task  string `json:"task,omitempty"`
+	VM    string `json:"vm,omitempty"`
+	Power string `json:"power,omitempty"`
 }
 
 const maxDescription = 1000
@@ -35,28 +43,50 @@ func (m mark) tags() provider.Tags {
 	return provider.Tags{Installation: m.Installation, Server: m.Server, AutoscaleConfig: m.Autoscale, Provider: m.Provider}
 }
 
-func (d *driver) newMark(req provider.Request) mark {
+func newMark(req provider.Request, now time.Time) mark {
 	t := req.Tags
 	return mark{
 		Installation: t.Installation, Provider: t.Provider, Autoscale: t.AutoscaleConfig, Server: t.Server,
-		Name: req.Name, Created: d.now().UTC().Truncate(time.Second),
+		Name: req.Name, Created: now.UTC().Truncate(time.Second),
 	}
+}
+
+// text is the description that holds the mark.
+func (m mark) text() (string, error) {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return "", err
+	}
+	if n := len([]rune(string(text))); n > maxDescription {
+		return "", provider.Errorf(provider.Invalid, "the tags of machine %s take %d characters, Prism keeps %d: shorten the names of the provider or the autoscale config", m.Name, n, maxDescription)
+	}
+	return string(text), nil
 }
 
 func (m mark) value(id string) (*v3.CategoryValue, error) {
-	text, err := json.Marshal(m)
+	text, err := m.text()
 	if err != nil {
 		return nil, err
 	}
-	if n := len([]rune(string(text))); n > maxDescription {
-		return nil, provider.Errorf(provider.Invalid, "the tags of machine %s take %d characters, Prism keeps %d: shorten the names of the provider or the autoscale config", m.Name, n, maxDescription)
-	}
-	return &v3.CategoryValue{Value: &id, Description: ptr(string(text))}, nil
+	return &v3.CategoryValue{Value: &id, Description: &text}, nil
 }
 
-// readMark gives nothing for a value that somebody else made.
+// parseMark reads a description; false for one that somebody else wrote.
+func parseMark(text string) (m mark, ok bool) {
+	if json.Unmarshal([]byte(text), &m) != nil || m.Server == "" {
+		return mark{}, false
+	}
+	return m, true
+}
+
+// readMark gives nothing for a value that somebody else made, or that the v4
+// API made: the value is not the UUID of a machine there.
 func readMark(v *v3.CategoryValueStatus) (id string, m mark, ok bool) {
-	if v == nil || json.Unmarshal([]byte(deref(v.Description)), &m) != nil || m.Server == "" {
+	if v == nil {
+		return "", mark{}, false
+	}
+	m, ok = parseMark(deref(v.Description))
+	if !ok || m.API != "" {
 		return "", mark{}, false
 	}
 	return deref(v.Value), m, deref(v.Value) != ""

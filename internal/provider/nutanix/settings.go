@@ -18,16 +18,16 @@ import (
 type Settings struct {
 	Host       string `json:"host" maxLength:"253" group:"Connection" doc:"Name or IP address of Prism Central, without https:// and port." example:"prism.example.com"`
 	Port       int64  `json:"port,omitempty" default:"9440" minimum:"1" maximum:"65535" advanced:"true" group:"Connection" doc:"TCP port of Prism Central."`
-	APIVersion string `json:"api_version,omitempty" enum:"v3" default:"v3" advanced:"true" group:"Connection" title:"API version" doc:"Version of the Prism API that is used. There is one choice so far."`
+	APIVersion string `json:"api_version,omitempty" enum:"v3,v4" default:"v3" advanced:"true" group:"Connection" title:"API version" doc:"Version of the Prism API that is used. v4 is experimental: it has met no real Prism Central yet, only the vendor's published models."`
 	Username   string `json:"username,omitempty" maxLength:"256" group:"Connection" doc:"User of Prism Central that the controller works as. Goes with password; not needed with api_key." example:"headroom@example.com"`
 	Password   string `json:"password,omitempty" secret:"true" maxLength:"1024" group:"Connection" doc:"Password of the user."`
 	APIKey     string `json:"api_key,omitempty" secret:"true" maxLength:"4096" group:"Connection" title:"API key" doc:"API key of a service account, instead of username and password."`
 	provider.Connection
 
-	VMCandidate string            `json:"vm_candidate" maxLength:"256" lookup:"vm_candidate" group:"Machine" title:"VM to clone" doc:"Virtual machine, or template kept as one, that machines are cloned from: its UUID, or its name where only one has it. Best powered off." example:"ubuntu-24.04-golden"`
+	VMCandidate string            `json:"vm_candidate" maxLength:"256" lookup:"vm_candidate" group:"Machine" title:"VM to clone" doc:"Virtual machine, or template kept as one, that machines are cloned from: its UUID, or its name where only one has it. Best powered off. With v4 also a template of Prism's." example:"ubuntu-24.04-golden"`
 	Cluster     string            `json:"cluster,omitempty" maxLength:"256" lookup:"cluster" group:"Machine" doc:"Cluster (Prism Element) to run machines on: UUID or name. Empty: that of the VM to clone." example:"cluster-a"`
 	Subnet      string            `json:"subnet,omitempty" maxLength:"256" lookup:"subnet" group:"Machine" doc:"Subnet of the only network interface of machines: UUID or name. Empty: interfaces as the VM to clone has them." example:"vlan-120"`
-	Project     string            `json:"project,omitempty" maxLength:"256" lookup:"project" group:"Machine" doc:"Project that machines belong to and whose quota counts: UUID or name. Empty: Prism's default." example:"desktops"`
+	Project     string            `json:"project,omitempty" maxLength:"256" lookup:"project" group:"Machine" doc:"Project that machines belong to and whose quota counts: UUID or name. Empty: Prism's default. Not with v4." example:"desktops"`
 	Cores       int64             `json:"cores,omitempty" minimum:"1" maximum:"512" group:"Machine" doc:"Virtual CPUs, one per socket. Empty: as the VM to clone." example:"4"`
 	Memory      fleet.Memory      `json:"memory,omitempty" minimum:"64Mi" maximum:"16Ti" group:"Machine" doc:"Memory. Empty: as the VM to clone." example:"8Gi"`
 	Categories  map[string]string `json:"categories,omitempty" group:"Machine" doc:"Categories of machines, such as those of security policies: key and value. Both must exist in Prism Central."`
@@ -57,6 +57,9 @@ func (s Settings) Validate() []fleet.FieldError {
 		say("username", "is empty: give username and password, or api_key")
 	case s.APIKey == "" && s.Password == "":
 		say("password", "is empty: give username and password, or api_key")
+	}
+	if s.APIVersion == v4Name && s.Project != "" {
+		say("project", "cannot be chosen with api_version v4, whose clones belong to the project of what they are cloned from: take it out, or use v3")
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.Categories)) {
 		path := "categories." + key
