@@ -353,8 +353,10 @@ func TestV4AnswersThatAreNoneOfTheAPI(t *testing.T) {
 		"success that is no JSON": {http.StatusOK, "<html>welcome</html>", provider.Unknown, "v4 API"},
 		"success without data":    {http.StatusOK, `{"data":7}`, provider.Unknown, "v4 API"},
 		"a redirect to a login":   {http.StatusFound, "x", provider.Unknown, "302"},
-		"a fault of the schema": {http.StatusBadRequest, `{"data":{"error":{"error":"Bad Request","validationErrorMessages":[{"message":"too long","attributePath":"/name"}]}}}`,
-			provider.Invalid, "too long (/name)"},
+		"a fault of the schema": {
+			http.StatusBadRequest, `{"data":{"error":{"error":"Bad Request","validationErrorMessages":[{"message":"too long","attributePath":"/name"}]}}}`,
+			provider.Invalid, "too long (/name)",
+		},
 	} {
 		s := centralV4(t, fake4.Options{})
 		s.RefuseRaw(fake4.ListCategories, 1, tt.status, nil, tt.text)

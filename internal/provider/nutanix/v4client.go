@@ -144,7 +144,7 @@ func (a *api4) task(ctx context.Context, c call4) (id string, err error) {
 	if err != nil {
 		return "", err
 	}
-	var t taskReference4
+	var t id4
 	if err := a.read(ctx, c.doing, answer, &t); err != nil {
 		return "", err
 	}

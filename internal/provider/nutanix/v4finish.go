@@ -76,11 +76,7 @@ func (m mark) withoutTask() mark {
 }
 
 func (vm vm4) bears(category string) bool {
-	return slices.ContainsFunc(vm.Categories, func(c struct {
-		ExtID string `json:"extId"`
-	}) bool {
-		return c.ExtID == category
-	})
+	return slices.Contains(vm.Categories, id4{category})
 }
 
 // look asks for one machine of which the mark is known, and takes it a step

@@ -117,7 +117,8 @@ func (d *driver4) source(ctx context.Context) (source4, error) {
 
 func (d *driver4) cluster(ctx context.Context, from source4) (string, error) {
 	const setting, noun = "cluster", "cluster"
-	name, id := d.settings.Cluster, ""
+	name := d.settings.Cluster
+	var id string
 	switch {
 	case name == "" && from.template:
 		return "", provider.Errorf(provider.Invalid, "cluster: is empty, and a template belongs to no cluster: name the one that machines shall run on")

@@ -16,7 +16,8 @@ type kind4 struct {
 
 func ahv(name string) kind4 { return kind4{"vmm.v4.ahv.config." + name} }
 
-type taskReference4 struct {
+// id4 is a reference to an object in an answer.
+type id4 struct {
 	ExtID string `json:"extId"`
 }
 
@@ -38,15 +39,11 @@ type address4 struct {
 }
 
 type vm4 struct {
-	ExtID      string `json:"extId"`
-	Name       string `json:"name"`
-	Power      string `json:"powerState"`
-	Categories []struct {
-		ExtID string `json:"extId"`
-	} `json:"categories"`
-	Cluster struct {
-		ExtID string `json:"extId"`
-	} `json:"cluster"`
+	ExtID       string    `json:"extId"`
+	Name        string    `json:"name"`
+	Power       string    `json:"powerState"`
+	Categories  []id4     `json:"categories"`
+	Cluster     id4       `json:"cluster"`
 	Created     time.Time `json:"createTime"`
 	Sockets     int64     `json:"numSockets"`
 	PerSocket   int64     `json:"numCoresPerSocket"`
