@@ -151,31 +151,6 @@ func TestBadDatabases(t *testing.T) {
 	}
 }
 
-func TestNewerDatabase(t *testing.T) {
-	t.Parallel()
-	files, err := migrations.ReadDir("migrations")
-	if err != nil {
-		t.Fatal(err)
-	}
-	latest := fmt.Sprint(len(files))
-	for name, url := range urls(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := openAt(t, url)
-			id := s.Installation()
-			raw(t, s, "INSERT INTO schema_versions (version_id, is_applied) VALUES (99999, TRUE)")
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
-			_, err := Open(t.Context(), Options{URL: url})
-			wantUnavailable(t, err, "99999", "up to "+latest, "at least as new")
-			if id == "" {
-				t.Error("no installation id")
-			}
-		})
-	}
-}
-
 func TestReopen(t *testing.T) {
 	t.Parallel()
 	for name, url := range urls(t) {
