@@ -97,6 +97,9 @@ func (p *pass) retireOverMax(c *configPass, gone map[string]bool, let letGo) {
 		return
 	}
 	over := c.supply.Servers - c.leavingOwn() - int64(len(gone)) - c.eff.maxServers
+	if over <= 0 {
+		return
+	}
 	for _, s := range p.idle(c, gone) {
 		if over <= 0 {
 			return
@@ -106,35 +109,55 @@ func (p *pass) retireOverMax(c *configPass, gone map[string]bool, let letGo) {
 	}
 }
 
+// mayGo says that a machine holds nothing and is not on its way out.
+func (c *configPass) mayGo(s *fleet.Server, gone map[string]bool) bool {
+	if gone[s.ID] || s.Sessions > 0 || !s.Claimed.IsZero() {
+		return false
+	}
+	return s.Phase == fleet.PhasePlanned || (s.Open() && !c.leaving[s.ID])
+}
+
 // idle lists the config's machines that hold nothing, in the order in which
 // they would be given up: not yet made, outdated, of the least preferred
 // provider, oldest.
 func (p *pass) idle(c *configPass, gone map[string]bool) []*fleet.Server {
 	var out []*fleet.Server
 	for _, s := range c.own {
-		if gone[s.ID] || s.Sessions > 0 || !s.Claimed.IsZero() {
-			continue
-		}
-		if s.Phase == fleet.PhasePlanned || (s.Open() && !c.leaving[s.ID]) {
+		if c.mayGo(s, gone) {
 			out = append(out, s)
 		}
 	}
-	rank := func(s *fleet.Server) (int, int, int) {
-		planned, drifted := 1, 1
-		if s.Phase == fleet.PhasePlanned {
-			planned = 0
+	ranks := make([]ranked, len(out))
+	for i, s := range out {
+		ranks[i] = rankOf(s)
+		ranks[i].preference = -slices.Index(c.Spec.VMProviders, s.VMProvider)
+		if s.Phase != fleet.PhasePlanned {
+			ranks[i].group += 2
 		}
-		if p.drifted(s) {
-			drifted = 0
+		if !p.drifted(s) {
+			ranks[i].group++
 		}
-		return planned, drifted, -slices.Index(c.Spec.VMProviders, s.VMProvider)
 	}
-	slices.SortFunc(out, func(a, b *fleet.Server) int {
-		a1, a2, a3 := rank(a)
-		b1, b2, b3 := rank(b)
-		return cmp.Or(cmp.Compare(a1, b1), cmp.Compare(a2, b2), cmp.Compare(a3, b3), oldestFirst(a, b))
-	})
+	slices.SortFunc(ranks, byRank)
+	for i := range ranks {
+		out[i] = ranks[i].server
+	}
 	return out
+}
+
+// ranked is a server with what it is sorted by. Looking that up for each
+// comparison costs ten times as much in a large pool.
+type ranked struct {
+	group      int
+	preference int
+	created    int64
+	server     *fleet.Server
+}
+
+func rankOf(s *fleet.Server) ranked { return ranked{created: s.CreatedAt.UnixMicro(), server: s} }
+
+func byRank(a, b ranked) int {
+	return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.preference, b.preference), cmp.Compare(a.created, b.created), cmp.Compare(a.server.ID, b.server.ID))
 }
 
 // spare lists idle machines without which the need is still covered. While
@@ -150,6 +173,9 @@ func (p *pass) spare(c *configPass, gone map[string]bool, unmet int64) []*fleet.
 			free = free.Sub(s.Free())
 		}
 	}
+	if keep <= 0 || !p.anySpare(c, gone, free) {
+		return nil
+	}
 	var out []*fleet.Server
 	for _, s := range p.idle(c, gone) {
 		if keep <= 0 || len(out) >= maxBatch {
@@ -163,6 +189,17 @@ func (p *pass) spare(c *configPass, gone map[string]bool, unmet int64) []*fleet.
 		}
 	}
 	return out
+}
+
+// anySpare says that there is a machine at all without which the need is still
+// covered: as a rule there is none, and nothing needs to be sorted.
+func (p *pass) anySpare(c *configPass, gone map[string]bool, free fleet.Resources) bool {
+	for _, s := range c.own {
+		if c.mayGo(s, gone) && c.demand.Standby.Fits(free.Sub(s.Capacity)) {
+			return true
+		}
+	}
+	return false
 }
 
 func split(spare []*fleet.Server) (planned, ready []*fleet.Server) {

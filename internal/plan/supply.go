@@ -99,38 +99,34 @@ func (p *pass) markLeaving(c *configPass) {
 	}
 	budget := max(fleet.Or(c.Spec.MaxUnavailable, 1), 1)
 	rotate, prewarm := c.Spec.RotateAfter.D(), fleet.Or(c.Spec.RotatePrewarm.D(), fleet.DefaultRotatePrewarm)
-	var due []*fleet.Server
+	var due []ranked
 	for _, s := range c.own {
 		switch {
 		case s.Phase == fleet.PhaseDraining:
 			budget--
 		case s.Phase != fleet.PhaseReady:
 		case rotate > 0 && !p.in.Now.Before(s.CreatedAt.Add(rotate-prewarm)):
-			due = append(due, s)
+			due = append(due, rankOf(s))
 			p.wake(s.CreatedAt.Add(rotate))
 		case c.Spec.ReplaceOnDrift && p.drifted(s):
-			due = append(due, s)
+			due = append(due, rankOf(s))
 		case rotate > 0:
 			p.wake(s.CreatedAt.Add(rotate - prewarm))
 		}
 	}
-	slices.SortFunc(due, oldestFirst)
-	for i, s := range due {
+	slices.SortFunc(due, byRank)
+	for i, d := range due {
 		if int64(i) >= budget {
 			c.because(ReasonUnavailable, time.Time{}, "%d more machines wait to be replaced: max_unavailable is %d", len(due)-i, max(fleet.Or(c.Spec.MaxUnavailable, 1), 1))
 			return
 		}
-		c.leaving[s.ID] = true
+		c.leaving[d.server.ID] = true
 	}
 }
 
 func (p *pass) drifted(s *fleet.Server) bool {
 	pr, ok := p.in.Providers[s.VMProvider]
 	return ok && pr.Revision > 0 && s.ProviderRevision > 0 && s.ProviderRevision != pr.Revision
-}
-
-func oldestFirst(a, b *fleet.Server) int {
-	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
 }
 
 // group is a number of equal demands.

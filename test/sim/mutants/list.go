@@ -12,7 +12,7 @@ func mutants() []mutant {
 		{
 			"create-not-looked-for", "a create call without an answer is repeated at once, without a look at the cloud", `^TestFieldMachinesInFlight`,
 			"internal/control/create.go",
-			"if s.Unseen < 2 {", "if false {",
+			"if s.Unseen < 2 && !r.surelyUnmade(s) {", "if false {",
 			nil,
 		},
 		{
@@ -124,7 +124,7 @@ func mutants() []mutant {
 			"flapping", "what is retired is not compared with the standby", `^TestFills`,
 			"internal/plan/retire.go",
 			"if c.demand.Standby.Fits(without) {", "if c.demand.Standby.Fits(free) {",
-			nil,
+			[]edit{{"internal/plan/retire.go", "c.demand.Standby.Fits(free.Sub(s.Capacity))", "c.demand.Standby.Fits(free)"}},
 		},
 		{
 			"no-fall-through", "a stock-out does not fall through to the next provider", `^TestFieldStockOut`,
