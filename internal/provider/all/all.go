@@ -5,6 +5,7 @@ package all
 import (
 	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/provider/aws"
 	"github.com/headroom-dev/headroom/internal/provider/digitalocean"
 	"github.com/headroom-dev/headroom/internal/provider/gcp"
 	"github.com/headroom-dev/headroom/internal/provider/harvester"
@@ -22,6 +23,7 @@ import (
 // of a name.
 func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
 	return []provider.Kind{
+		aws.Kind(),
 		digitalocean.Kind(),
 		gcp.Kind(),
 		harvester.Kind(),
