@@ -111,6 +111,9 @@ type resource struct {
 	Mem      float64 `json:"mem"`
 	Storage  string  `json:"storage"`
 	Content  string  `json:"content"`
+	Plugin   string  `json:"plugintype"`
+	MaxDisk  float64 `json:"maxdisk"`
+	Disk     float64 `json:"disk"`
 	Shared   flag    `json:"shared"`
 }
 
@@ -202,6 +205,22 @@ func (a *api) lastStart(ctx context.Context, node string, vmid int) (ended strin
 		return "", false, nil
 	}
 	return tasks[0].Status, false, nil
+}
+
+// taskEnd is how a task ended, in the words of the last line of its log; empty
+// while it runs.
+func (a *api) taskEnd(ctx context.Context, node, upid string) (string, error) {
+	var t struct {
+		Status string `json:"status"`
+		Exit   string `json:"exitstatus"`
+	}
+	if err := a.client.Get(ctx, "/nodes/"+url.PathEscape(node)+"/tasks/"+url.PathEscape(upid)+"/status", &t); err != nil {
+		return "", err
+	}
+	if t.Status != "stopped" {
+		return "", nil
+	}
+	return t.Exit, nil
 }
 
 // post makes a call without parameters that starts a task or is answered at

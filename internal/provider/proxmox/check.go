@@ -43,6 +43,7 @@ func (d *driver) Check(ctx context.Context) (provider.Report, error) {
 		d.checkTemplateConfig(ctx, c, *t, &at)
 	}
 	d.checkStorage(c, all, &at)
+	d.checkRoom(ctx, c, all, at)
 	if err := d.checkBridge(ctx, c, all, have, &at); err != nil {
 		return provider.Report{}, err
 	}
@@ -220,6 +221,31 @@ func (d *driver) checkStorage(c *checkup, all []resource, at *place) {
 	}
 	slices.Sort(at.storages)
 	at.storages = slices.Compact(at.storages)
+}
+
+// checkRoom looks whether the next machine's disks have room.
+func (d *driver) checkRoom(ctx context.Context, c *checkup, all []resource, at place) {
+	const subject = "room for a clone"
+	var seen, unseen []string
+	for _, name := range at.storages {
+		if slices.ContainsFunc(all, func(r resource) bool { return r.Type == "storage" && r.Storage == name && r.MaxDisk > 0 }) {
+			seen = append(seen, name)
+		} else if name != d.settings.Storage { // which has a finding of its own
+			unseen = append(unseen, name)
+		}
+	}
+	if len(unseen) > 0 {
+		c.warn(subject, "the API token does not see how full storage "+joinAnd(unseen)+" is, so that a clone without room is known when it has failed", "add Datastore.Audit on /storage/"+unseen[0])
+	}
+	plans, err := d.plans(all, "")
+	if err != nil || len(seen) == 0 {
+		return
+	}
+	if _, err = d.withRoom(ctx, all, plans); provider.ClassOf(err) == provider.NoCapacity && err != nil {
+		c.warn(subject, strings.TrimPrefix(err.Error(), string(provider.NoCapacity)+": "), "make room there, or name another storage in storage")
+		return
+	}
+	c.ok(subject, "on storage "+joinAnd(seen))
 }
 
 func (d *driver) checkBridge(ctx context.Context, c *checkup, all []resource, have permissions, at *place) error {

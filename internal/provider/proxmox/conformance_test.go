@@ -132,7 +132,7 @@ func account(t *testing.T, s *site) providertest.Account {
 		Calls: s.Requests,
 		// Create: what is there, permissions, clone. Delete of a machine that runs:
 		// where it is, its notes, its state, stop. Get: not there, and surely so.
-		LifeCalls: 3 + 4 + 2,
+		LifeCalls: 4 + 4 + 2,
 		Override: &providertest.Override{
 			With: func(doc map[string]any) any {
 				with := s.settings

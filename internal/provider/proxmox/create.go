@@ -33,9 +33,13 @@ func (d *driver) Create(ctx context.Context, req provider.Request) (provider.Ins
 	if err != nil || found {
 		return made, failure(what, err)
 	}
-	p, err := d.plan(all, req.Offer)
+	plans, err := d.plans(all, req.Offer)
 	if err != nil {
 		return provider.Instance{}, err
+	}
+	p, err := d.withRoom(ctx, all, plans)
+	if err != nil {
+		return provider.Instance{}, failure(what, err)
 	}
 	if err := d.refuseWithoutRights(ctx, p); err != nil {
 		return provider.Instance{}, err
@@ -55,10 +59,11 @@ func (d *driver) Create(ctx context.Context, req provider.Request) (provider.Ins
 			taken[vmid] = stranger(vmid)
 			continue
 		}
-		err = d.clone(ctx, p, req, i)
+		task, err := d.clone(ctx, p, req, i)
 		d.unclaim(vmid, mark)
 		switch {
 		case err == nil:
+			d.remember(i, p.template.Node, task)
 			return i, nil
 		case !says(err, saysTaken...):
 			return provider.Instance{}, failure(what, err)
@@ -192,20 +197,20 @@ func nameless(r resource) bool {
 	return !ours && (r.Name == "" || r.Name == "VM "+strconv.Itoa(r.VMID))
 }
 
-// clone starts the clone, at the other node if the template can go there.
-func (d *driver) clone(ctx context.Context, p plan, req provider.Request, i provider.Instance) error {
+// clone starts the clone, at the other node if the template can go there, and
+// gives its task.
+func (d *driver) clone(ctx context.Context, p plan, req provider.Request, i provider.Instance) (upid string, err error) {
 	o, err := d.cloneOptions(p, req, i)
 	if err != nil {
-		return err
+		return "", err
 	}
 	path := vmPath(p.template.Node, p.template.VMID, "/clone")
-	var upid string
 	err = d.api.client.Post(ctx, path, o, &upid)
 	if err != nil && says(err, saysLocal...) && !p.fixed && o.Target != "" {
 		o.Target = "" // the template cannot leave its node
 		err = d.api.client.Post(ctx, path, o, &upid)
 	}
-	return err
+	return upid, err
 }
 
 func (d *driver) cloneOptions(p plan, req provider.Request, i provider.Instance) (*pve.VirtualMachineCloneOptions, error) {

@@ -28,7 +28,11 @@ type driver struct {
 	// and nothing depends on it: the cluster refuses a VMID that is taken.
 	mu      sync.Mutex
 	claimed map[int]string // to the mark
+	started map[string]started
 }
+
+// cloneMemory is how long a clone may take before its task is forgotten.
+const cloneMemory = 2 * time.Hour
 
 // placed is a driver whose settings name nodes for the machines.
 type placed struct{ *driver }
@@ -50,7 +54,7 @@ func open(s Settings, host provider.Host) (provider.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &driver{settings: s, api: a, now: host.Now, from: from, to: to, claimed: map[int]string{}}
+	d := &driver{settings: s, api: a, now: host.Now, from: from, to: to, claimed: map[int]string{}, started: map[string]started{}}
 	if len(s.TargetNodes) > 0 {
 		return placed{d}, nil
 	}
@@ -89,6 +93,19 @@ func (d *driver) List(ctx context.Context, owner provider.Owner) iter.Seq2[provi
 				return
 			}
 			if ours && !yield(i, nil) {
+				return
+			}
+		}
+		for _, s := range d.missing(all, owner) {
+			if !steps.take(1) {
+				return
+			}
+			i, failed, err := d.ended(ctx, s)
+			if err != nil && fatal(ctx, err) {
+				yield(provider.Instance{}, failure("listing machines", err))
+				return
+			}
+			if failed && !yield(i, nil) {
 				return
 			}
 		}
@@ -186,8 +203,15 @@ func (d *driver) Get(ctx context.Context, id string) (provider.Instance, error) 
 		return provider.Instance{}, notFound(id)
 	}
 	r, err := d.locate(ctx, want)
+	if provider.ClassOf(err) == provider.NotFound {
+		i, err := d.failedClone(ctx, want)
+		return i, failure(what, err)
+	}
 	if err != nil {
 		return provider.Instance{}, failure(what, err)
+	}
+	if !nameless(r) {
+		d.forget(id)
 	}
 	steps := budget(stepsOfOne)
 	if t, _, ours := decodeTags(r.Tags, r.VMID); ours {
@@ -266,7 +290,7 @@ func (d *driver) Delete(ctx context.Context, id string) error {
 	if !ok {
 		return notFound(id)
 	}
-	return failure(what, d.remove(ctx, want))
+	return d.gone(id, failure(what, d.remove(ctx, want)))
 }
 
 func (d *driver) remove(ctx context.Context, want identity) error {

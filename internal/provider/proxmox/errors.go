@@ -58,7 +58,9 @@ var (
 	saysNoAgent    = []string{"no qemu guest agent configured", "guest agent not configured"}
 	saysNotRunning = []string{"not running"}
 	saysNoFile     = []string{"no such file", "failed to open file", "cannot find the"}
-	saysLocal      = []string{"uses local storage"}
+	// Of LVM, thin LVM, ZFS, files and Ceph, in this order, and of quotas of NFS.
+	saysFull  = []string{"not enough", "insufficient", "reached threshold", "out of space", "no space", "quota exceeded"}
+	saysLocal = []string{"uses local storage"}
 )
 
 var permissionText = regexp.MustCompile(`\((/[^,()]*), ([^()]+)\)`)
@@ -137,7 +139,7 @@ func classOfText(r *refusal) provider.Class {
 		return provider.Unavailable
 	case says(r, "no quorum", "cluster not ready", "permission denied - invalid pve ticket", "no route to host", "connection refused", "connection timed out"):
 		return provider.Unavailable
-	case says(r, "not enough", "no space", "out of space", "insufficient"):
+	case says(r, saysFull...):
 		return provider.NoCapacity
 	case says(r, saysLocal...), says(r, "does not exist", "no such", "not allowed", "is not available", "unable to parse", "invalid format", "does not support", "not supported", "only root can"):
 		return provider.Invalid

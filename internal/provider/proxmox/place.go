@@ -36,12 +36,12 @@ func (s Settings) templates(all []resource, loosely bool) []resource {
 	return found
 }
 
-// plan chooses the template and the node of a new machine. offer is a node of
-// the settings, or empty.
-func (d *driver) plan(all []resource, offer string) (plan, error) {
+// plans are the templates and nodes that a new machine can have, the best first;
+// at least one. offer is a node of the settings, or empty.
+func (d *driver) plans(all []resource, offer string) ([]plan, error) {
 	templates := d.settings.templates(all, false)
 	if len(templates) == 0 {
-		return plan{}, d.noTemplate(all)
+		return nil, d.noTemplate(all)
 	}
 	nodes := map[string]resource{}
 	for _, r := range all {
@@ -51,13 +51,13 @@ func (d *driver) plan(all []resource, offer string) (plan, error) {
 	}
 	online := slices.DeleteFunc(slices.Clone(templates), func(t resource) bool { return !isOnline(nodes, t.Node) })
 	if len(online) == 0 {
-		return plan{}, provider.Errorf(provider.Unavailable, "template %s is on node %s, which is offline: clones are made by the template's node", d.settings.Template, nodesOf(templates))
+		return nil, provider.Errorf(provider.Unavailable, "template %s is on node %s, which is offline: clones are made by the template's node", d.settings.Template, nodesOf(templates))
 	}
 	if offer == "" && len(d.settings.TargetNodes) > 0 {
-		return d.firstTarget(online, nodes)
+		return d.targets(online, nodes, d.settings.TargetNodes)
 	}
 	if offer != "" {
-		return d.fixedTarget(online, nodes, offer)
+		return d.targets(online, nodes, []string{offer})
 	}
 	// The online node with the most free memory. What is not known (the token
 	// lacks Sys.Audit on the nodes) counts as least.
@@ -73,23 +73,33 @@ func (d *driver) plan(all []resource, offer string) (plan, error) {
 	if len(names) == 0 {
 		names = []string{online[0].Node}
 	}
-	if f := free(nodes[names[0]]); f > 0 && f < float64(d.settings.Memory)*(1<<20) {
-		return plan{}, provider.Errorf(provider.NoCapacity, "no node has %v of memory left: the most is %.1f GiB on node %s", d.settings.Memory, f/(1<<30), names[0])
+	var found []plan
+	for _, name := range names {
+		if f := free(nodes[name]); f > 0 && f < float64(d.settings.Memory)*(1<<20) {
+			continue
+		}
+		found = append(found, plan{template: nearest(online, name), target: name})
 	}
-	return plan{template: nearest(online, names[0]), target: names[0]}, nil
+	if len(found) == 0 {
+		return nil, provider.Errorf(provider.NoCapacity, "no node has %v of memory left: the most is %.1f GiB on node %s", d.settings.Memory, free(nodes[names[0]])/(1<<30), names[0])
+	}
+	return found, nil
 }
 
-// firstTarget is the first of the settings' nodes that can take a machine.
-func (d *driver) firstTarget(online []resource, nodes map[string]resource) (plan, error) {
-	var last error
-	for _, name := range d.settings.TargetNodes {
+// targets are those of the named nodes that can take a machine, in their order.
+func (d *driver) targets(online []resource, nodes map[string]resource, names []string) (found []plan, last error) {
+	for _, name := range names {
 		p, err := d.fixedTarget(online, nodes, name)
-		if err == nil {
-			return p, nil
+		if err != nil {
+			last = err
+			continue
 		}
-		last = err
+		found = append(found, p)
 	}
-	return plan{}, last
+	if len(found) > 0 {
+		last = nil
+	}
+	return found, last
 }
 
 func (d *driver) fixedTarget(online []resource, nodes map[string]resource, name string) (plan, error) {

@@ -18,9 +18,13 @@ func (d *driver) Render(ctx context.Context, req provider.Request) ([]provider.R
 	if err != nil {
 		return nil, failure(what, err)
 	}
-	p, err := d.plan(all, req.Offer)
+	plans, err := d.plans(all, req.Offer)
 	if err != nil {
 		return nil, err
+	}
+	p, err := d.withRoom(ctx, all, plans)
+	if err != nil {
+		p = plans[0] // what would be sent is shown all the same
 	}
 	mark, start := markOf(req)
 	vmid, _, err := d.claim(vmids(all), mark, start)

@@ -20,6 +20,7 @@ var handlers = map[string]func(*Cloud, call) (any, *failure){
 	"GET /pools":                                                 (*Cloud).listPools,
 	"GET /nodes/{node}/network":                                  (*Cloud).network,
 	"GET /nodes/{node}/tasks":                                    (*Cloud).listTasks,
+	"GET /nodes/{node}/tasks/{upid}/status":                      (*Cloud).taskStatus,
 	"GET /nodes/{node}/qemu/{vmid}/config":                       (*Cloud).getConfig,
 	"PUT /nodes/{node}/qemu/{vmid}/config":                       (*Cloud).putConfig,
 	"POST /nodes/{node}/qemu/{vmid}/clone":                       (*Cloud).clone,
@@ -80,7 +81,10 @@ func (c *Cloud) resources(k call) (any, *failure) {
 				continue
 			}
 			for _, on := range s.nodes {
-				line := map[string]any{"id": "storage/" + on + "/" + name, "type": "storage", "storage": name, "node": on, "status": "available", "content": "images,rootdir", "shared": 0}
+				line := map[string]any{
+					"id": "storage/" + on + "/" + name, "type": "storage", "storage": name, "node": on, "status": "available", "content": "images,rootdir", "shared": 0,
+					"plugintype": s.plugin, "maxdisk": int64(s.size), "disk": int64(s.used),
+				}
 				if s.shared {
 					line["shared"] = 1
 				}
@@ -154,6 +158,22 @@ func (c *Cloud) listTasks(k call) (any, *failure) {
 		}
 	}
 	return out, nil
+}
+
+func (c *Cloud) taskStatus(k call) (any, *failure) {
+	for _, t := range c.tasks {
+		if t.upid != k.text("upid") || t.node != k.text("node") {
+			continue
+		}
+		out := map[string]any{
+			"upid": t.upid, "type": t.kind, "id": fmt.Sprint(t.vmid), "node": t.node, "user": c.o.TokenID, "starttime": t.start.Unix(), "pid": 1, "pstart": 1, "status": "running",
+		}
+		if t.status != "" {
+			out["status"], out["exitstatus"] = "stopped", t.status
+		}
+		return out, nil
+	}
+	return nil, fail("unable to parse worker upid '%s'", k.text("upid"))
 }
 
 func (c *Cloud) current(k call) (any, *failure) {
@@ -353,10 +373,14 @@ func (c *Cloud) clone(k call) (any, *failure) {
 	} else {
 		c.start(from.node, "fake-placeholder", from.id, c.o.CloneDelay, place)
 	}
-	conf, failing := maps.Clone(from.conf), from.failing
+	conf, failing, broken := maps.Clone(from.conf), from.failing, c.cloneFault
 	return c.start(from.node, "qmclone", from.id, c.o.CloneDelay+c.o.CloneTime, func() error {
 		if c.vms[id] != mine {
 			return fmt.Errorf("unable to create VM %d: config file already exists", id)
+		}
+		if broken != "" {
+			delete(c.vms, id) // as Proxmox VE cleans up
+			return errors.New(broken)
 		}
 		for key, value := range conf {
 			switch {

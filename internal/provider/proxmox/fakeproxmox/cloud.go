@@ -49,6 +49,8 @@ type Cloud struct {
 	faults   []fault
 	hung     chan struct{}
 
+	cloneFault string
+
 	running sync.WaitGroup // commands in guests
 	stop    func()
 	stopped <-chan struct{}
@@ -67,6 +69,9 @@ type storage struct {
 	shared bool
 	nodes  []string
 	images bool
+	plugin string
+	size   float64 // bytes
+	used   float64
 }
 
 type vm struct {
@@ -171,7 +176,23 @@ func (c *Cloud) SetUsedMemory(name string, gib float64) {
 func (c *Cloud) AddStorage(name string, shared bool, nodes ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.storages[name] = &storage{name: name, shared: shared, nodes: nodes, images: true}
+	c.storages[name] = &storage{name: name, shared: shared, nodes: nodes, images: true, plugin: "lvmthin", size: 500 << 30}
+}
+
+// SetSpace says of which type a storage is, and how much of it is left, in GiB.
+func (c *Cloud) SetSpace(name, plugin string, left float64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.storages[name]
+	s.plugin, s.used = plugin, s.size-left*(1<<30)
+}
+
+// FailClones lets the clones that begin from now on end with this; empty: they
+// succeed.
+func (c *Cloud) FailClones(why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cloneFault = why
 }
 
 // AddPool adds a resource pool.
