@@ -6,6 +6,7 @@ import (
 	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/aws"
+	"github.com/headroom-dev/headroom/internal/provider/azure"
 	"github.com/headroom-dev/headroom/internal/provider/digitalocean"
 	"github.com/headroom-dev/headroom/internal/provider/gcp"
 	"github.com/headroom-dev/headroom/internal/provider/harvester"
@@ -24,6 +25,7 @@ import (
 func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
 	return []provider.Kind{
 		aws.Kind(),
+		azure.Kind(),
 		digitalocean.Kind(),
 		gcp.Kind(),
 		harvester.Kind(),
@@ -42,6 +44,7 @@ func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
 // the drivers of their clouds.
 func DNSKinds() []dns.Kind {
 	return []dns.Kind{
+		azure.DNSKind(),
 		digitalocean.DNSKind(),
 		gcp.DNSKind(),
 	}
