@@ -31,10 +31,11 @@ const (
 
 // once is the command that the extension runs. The directory is made once: whoever
 // makes it runs the script, everybody else waits for its end. No character in it
-// means anything to cmd between double quotes; %s are the extension of the script,
-// the script, and what runs it.
+// means anything to cmd between double quotes. The directory bears the machine's
+// name, so that an image that is made of the machine does not bring it along. %s are
+// that name, the extension of the script's file, the script, and what runs it.
 const once = `powershell.exe -NoProfile -NonInteractive -ExecutionPolicy Bypass -Command "` +
-	`$ErrorActionPreference='Stop';$r='C:\ProgramData\Headroom';$d=$r+'\startup';$x=$d+'\exit';$o=$d+'\output';` +
+	`$ErrorActionPreference='Stop';$r='C:\ProgramData\Headroom';$d=$r+'\startup-%s';$x=$d+'\exit';$o=$d+'\output';` +
 	`[void](New-Item -ItemType Directory -Force -Path $r);` +
 	`[void](icacls $r /inheritance:r /grant '*S-1-5-18:(OI)(CI)F' '*S-1-5-32-544:(OI)(CI)F');` +
 	`try{[void](New-Item -ItemType Directory -Path $d);$m=$true}catch{if(-not(Test-Path $d)){throw};$m=$false};` +
@@ -44,22 +45,22 @@ const once = `powershell.exe -NoProfile -NonInteractive -ExecutionPolicy Bypass 
 	`if(Test-Path $o){Get-Content $o -Tail 200};exit [int](Get-Content $x)"`
 
 // command is the command line that runs a script once.
-func command(script []byte) string {
+func command(name string, script []byte) string {
 	suffix, run := "ps1", "& powershell.exe -NoProfile -ExecutionPolicy Bypass -File $f"
 	if startup.LanguageOf(string(script), startup.Windows) == startup.Batch {
 		suffix, run = "cmd", "& cmd.exe /c $f"
 	} else {
 		script = append([]byte("\xef\xbb\xbf"), script...) // Windows PowerShell reads other files in the system's own code page
 	}
-	return fmt.Sprintf(once, suffix, base64.StdEncoding.EncodeToString(script), run)
+	return fmt.Sprintf(once, name, suffix, base64.StdEncoding.EncodeToString(script), run)
 }
 
-func (s *Settings) extension(script []byte) armcompute.VirtualMachineExtension {
+func (s *Settings) extension(name string, script []byte) armcompute.VirtualMachineExtension {
 	return armcompute.VirtualMachineExtension{
 		Location: to.Ptr(s.Region),
 		Properties: &armcompute.VirtualMachineExtensionProperties{
 			Publisher: to.Ptr("Microsoft.Compute"), Type: to.Ptr("CustomScriptExtension"), TypeHandlerVersion: to.Ptr("1.10"), AutoUpgradeMinorVersion: to.Ptr(true),
-			Settings: map[string]any{}, ProtectedSettings: map[string]any{"commandToExecute": command(script)},
+			Settings: map[string]any{}, ProtectedSettings: map[string]any{"commandToExecute": command(name, script)},
 		},
 	}
 }
@@ -89,7 +90,7 @@ func (d *driver) RunScript(ctx context.Context, id string, script []byte, progre
 		// guest knows whether the script ran.
 	}
 	var resp *http.Response
-	_, err = d.extensions.BeginCreateOrUpdate(policy.WithCaptureResponse(ctx, &resp), d.settings.ResourceGroup, id, extensionName, d.settings.extension(script), nil)
+	_, err = d.extensions.BeginCreateOrUpdate(policy.WithCaptureResponse(ctx, &resp), d.settings.ResourceGroup, id, extensionName, d.settings.extension(id, script), nil)
 	fault := onMachine(err, d.now())
 	switch {
 	case err == nil, resp != nil && resp.StatusCode < http.StatusMultipleChoices:
@@ -139,7 +140,7 @@ func outcome(e *armcompute.VirtualMachineExtension) provider.ScriptRun {
 // renderScript shows the call that runs a script.
 func (d *driver) renderScript(name string) provider.RenderedCall {
 	call := provider.RenderedCall{Call: fmt.Sprintf("PUT %s/providers/Microsoft.Compute/virtualMachines/%s/extensions/%s (when the machine runs)", d.settings.group(d.settings.ResourceGroup), name, extensionName)}
-	e := d.settings.extension(nil)
+	e := d.settings.extension(name, nil)
 	e.Properties.ProtectedSettings = map[string]any{"commandToExecute": "***"}
 	if body, err := plain(e); err == nil {
 		call.Body = body
