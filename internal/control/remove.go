@@ -133,16 +133,21 @@ func (c *Controller) stepDeleting(ctx context.Context, s *fleet.Server) (time.Du
 // after says what has been done and why, without repeating what the reason
 // begins with.
 func after(done, reason string) string {
+	if trouble, ok := strings.CutPrefix(reason, deleteTrouble); ok {
+		return done + " at last; before that: " + trouble
+	}
 	if strings.HasPrefix(reason, done) {
 		return reason
 	}
 	return done + ": " + reason
 }
 
+const deleteTrouble = "cannot be deleted yet, it is tried again: "
+
 // noteDeleteTrouble tells the operator of a delete that does not get through,
 // once for each new error.
 func (c *Controller) noteDeleteTrouble(ctx context.Context, s *fleet.Server, cause error) error {
-	why := "cannot be deleted yet, it is tried again: " + safe(cause)
+	why := deleteTrouble + safe(cause)
 	if s.Reason == why {
 		return nil
 	}

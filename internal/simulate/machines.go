@@ -153,17 +153,17 @@ func (e *Engine) receive(ctx context.Context, kind MessageKind, c sim.Checkin, s
 		err = e.Service.Checkin(ctx, e.deriver.Checkin(c.Instance.Tags.Server), fleet.CheckinStatus{Status: status})
 	case MessageRegister:
 		_, err = e.Service.Register(ctx, fleet.AgentRegistration{
-			Token: c.Bootstrap.RegistrationToken, Credential: credentialOf(id),
+			Token: c.Bootstrap.RegistrationToken, Credential: credentialOf(c.Instance),
 			Addresses: []string{"10.0.0.1"}, Capacity: c.Instance.Capacity,
 		})
 	case MessageBeat:
-		_, err = e.Service.Report(ctx, credentialOf(id), fleet.AgentReport{Capacity: c.Instance.Capacity})
+		_, err = e.Service.Report(ctx, credentialOf(c.Instance), fleet.AgentReport{Capacity: c.Instance.Capacity})
 	}
 	if err != nil {
 		e.opt.Note("%s of machine %s: %v", kind, id, err)
 	}
 	if (kind == MessageCheckin || kind == MessageRegister) && definite(err) {
-		e.Cloud.CheckedIn(id)
+		e.Cloud.CheckedIn(c.Instance)
 		delete(e.tryAt, id)
 	}
 }
@@ -174,6 +174,7 @@ func definite(err error) bool {
 	return err == nil || code != fleet.CodeUnavailable && code != fleet.CodeInternal
 }
 
-func credentialOf(machine string) string {
-	return "credential-of-" + machine + strings.Repeat("x", 32)
+// credentialOf is one of a machine: its id alone may come back.
+func credentialOf(m provider.Instance) string {
+	return "credential-of-" + m.ID + "-" + m.Tags.Server + strings.Repeat("x", 32)
 }

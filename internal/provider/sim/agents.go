@@ -42,10 +42,10 @@ func (c *Cloud) checkins(now time.Time, checkedIn bool) []Checkin {
 }
 
 // CheckedIn marks a machine as having checked in.
-func (c *Cloud) CheckedIn(id string) {
+func (c *Cloud) CheckedIn(i provider.Instance) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if m := c.byID[id]; m != nil {
+	if m := c.byID[i.ID]; m != nil && m.tags == i.Tags {
 		m.checkedIn = true
 	}
 }
@@ -94,7 +94,7 @@ func (a Agents) Run(ctx context.Context) error {
 		now := a.Clock.Now()
 		for _, c := range a.Cloud.DueCheckins(now) {
 			if a.tell(ctx, c, a.Register) {
-				a.Cloud.CheckedIn(c.Instance.ID)
+				a.Cloud.CheckedIn(c.Instance)
 			}
 		}
 		if a.Heartbeat == nil || now.Before(next) {

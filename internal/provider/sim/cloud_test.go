@@ -359,7 +359,7 @@ func TestSpreads(t *testing.T) {
 			ran := cloud.DueCheckins(next)
 			for _, m := range ran {
 				sum += next.Sub(start)
-				cloud.CheckedIn(m.Instance.ID)
+				cloud.CheckedIn(m.Instance)
 			}
 			if len(ran) == 0 {
 				t.Fatalf("%s: at %v nothing changed", law, next.Sub(start))
