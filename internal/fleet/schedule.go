@@ -64,15 +64,36 @@ func ParseTimeOfDay(s string) (TimeOfDay, error) {
 func (t TimeOfDay) String() string { return fmt.Sprintf("%02d:%02d", int(t)/60, int(t)%60) }
 
 // span is the moment range of the window that begins on the given calendar
-// day. Wall-clock times that a daylight-saving change skips or repeats are
-// resolved as time.Date does, so that a window is never lost.
+// day.
 func (w Window) span(year int, month time.Month, day int, loc *time.Location) (from, to time.Time) {
 	endDay := day
 	if w.End <= w.Start {
 		endDay++
 	}
-	return time.Date(year, month, day, 0, int(w.Start), 0, 0, loc),
-		time.Date(year, month, endDay, 0, int(w.End), 0, 0, loc)
+	return w.Start.on(year, month, day, loc), w.End.on(year, month, endDay, loc)
+}
+
+// on is the moment of a wall-clock time. When clocks are put forward, a time that
+// is skipped comes as much later as the clocks were put forward, so that no
+// window is lost; when they are put back, a time that comes twice is the first
+// one. time.Date promises neither, and does otherwise west of Greenwich.
+func (t TimeOfDay) on(year int, month time.Month, day int, loc *time.Location) time.Time {
+	wall := time.Date(year, month, day, 0, int(t), 0, 0, time.UTC)
+	at := func(off int) (moment time.Time, exists bool) {
+		moment = wall.Add(-time.Duration(off) * time.Second).In(loc)
+		_, have := moment.Zone()
+		return moment, have == off
+	}
+	_, before := wall.Add(-24 * time.Hour).In(loc).Zone()
+	_, after := wall.Add(24 * time.Hour).In(loc).Zone()
+	first, exists := at(before)
+	if exists {
+		return first
+	}
+	if second, exists := at(after); exists {
+		return second
+	}
+	return first
 }
 
 // Active returns the first window that holds now. The index counts from 0; ok

@@ -16,7 +16,7 @@ func (p *pass) wantNew(g group) {
 		if g.zone != "" && c.Spec.Zone != g.zone {
 			continue
 		}
-		if !c.active || (g.what == "queued" && !fleet.Value(c.Spec.AggressiveScaling, true)) {
+		if !c.active || !c.demands(g.what) {
 			continue
 		}
 		if !p.canEverHold(c, g.need) {

@@ -122,6 +122,31 @@ func TestFor(t *testing.T) {
 		{"queued sessions are not demand without aggressive scaling", input(
 			servers(agent("1", holding(2)), agent("2", holding(2)), agent("3"), agent("4")), queued(9, twoByTwo, "elsewhere"),
 			spec(func(s *fleet.AutoscaleConfigSpec) { s.AggressiveScaling = new(bool) })), "", "", "satisfied"},
+		{"nor those for whom a machine is on its way: standby is refilled when they have been served", input(
+			servers(agent("1", inPhase(fleet.PhaseBooting)), agent("2", inPhase(fleet.PhaseBooting))), queued(1, twoByTwo, ""),
+			spec(func(s *fleet.AutoscaleConfigSpec) { s.AggressiveScaling = new(bool) })), "", "", "satisfied"},
+		{"with it they are", input(
+			servers(agent("1", inPhase(fleet.PhaseBooting)), agent("2", inPhase(fleet.PhaseBooting))), queued(1, twoByTwo, "")), "a", "", ""},
+		{"staged sessions that are not made yet come on top of standby", input(servers(agent("1"), agent("2")), func(in *plan.Input) {
+			in.Stagings = []plan.Staging{{Name: "s", Zone: "z", Need: one, Missing: 2}}
+		}), "a", "", ""},
+		{"and those that are made hold their capacity", input(servers(agent("1", holding(2)), agent("2"), agent("3"))), "", "", "satisfied"},
+		{"a disabled config lets nothing go by itself", input(
+			servers(agent("1"), agent("2"), agent("3"), agent("4", made(1000*time.Hour)), agent("5", func(s *fleet.Server) { s.OneShot, s.Used = true, true })), surplus(time.Hour),
+			spec(func(s *fleet.AutoscaleConfigSpec) {
+				s.Enabled, s.RotateAfter, s.MaxServers = new(bool), fleet.Duration(time.Hour), 1
+			})), "", "", "disabled"},
+		{"drift keeps to its budget while machines drain", input(
+			servers(agent("1"), agent("2"), agent("3"), agent("4", inPhase(fleet.PhaseDraining)), agent("5", func(s *fleet.Server) { s.ProviderRevision = 2 }), agent("6", func(s *fleet.Server) { s.ProviderRevision = 2 })),
+			providerOf("a", func(p *plan.Provider) { p.Revision, p.Max = 2, 100 }), spec(func(s *fleet.AutoscaleConfigSpec) { s.ReplaceOnDrift, s.MaxUnavailable = true, 2 })), "", "1:drift", "max_unavailable"},
+		{"an hour of rotation is waited for to the end", input(
+			servers(agent("1"), agent("2", made(24*time.Hour-time.Second)), agent("3")),
+			spec(func(s *fleet.AutoscaleConfigSpec) { s.RotateAfter = fleet.Duration(24 * time.Hour) })), "", "", ""},
+		{"rotation replaces earlier when it is told to", input(
+			servers(agent("1"), agent("2", made(23*time.Hour+5*time.Minute))),
+			spec(func(s *fleet.AutoscaleConfigSpec) {
+				s.RotateAfter, s.RotatePrewarm = fleet.Duration(24*time.Hour), fleet.Duration(time.Hour)
+			})), "a", "", ""},
 		{"fragments do not serve a session that needs a whole machine", input(
 			spec(func(s *fleet.AutoscaleConfigSpec) { s.Standby = fleet.Shape{} }),
 			servers(agent("1", holding(1)), agent("2", holding(1))), queued(1, twoByTwo, "")), "a", "", ""},

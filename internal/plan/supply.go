@@ -157,7 +157,7 @@ func (p *pass) placeDemand() {
 			used := g.need.Scale(n)
 			b.free = b.free.Sub(used)
 			g.count -= n
-			if b.config != nil {
+			if b.config != nil && b.config.demands(g.what) {
 				b.config.free = b.config.free.Sub(used)
 				b.config.charge(g.what, used)
 			}
@@ -170,6 +170,12 @@ func (p *pass) placeDemand() {
 		c.demand.Standby = c.standbyNow(p.in.Spec.Type)
 		c.demand.Total = c.demand.Standby.Add(c.demand.Queued).Add(c.demand.Staging)
 	}
+}
+
+// demands says that a demand counts for the config: people who wait do not
+// where they are to be served from standby alone.
+func (c *configPass) demands(what string) bool {
+	return what != "queued" || fleet.Value(c.Spec.AggressiveScaling, true)
 }
 
 func (c *configPass) charge(what string, r fleet.Resources) {

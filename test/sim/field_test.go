@@ -84,6 +84,24 @@ func TestFillsTakesAndReturns(t *testing.T) {
 	w.WantMachines(2)
 }
 
+// A surplus is given up when it has lasted, and whoever takes it for a moment
+// makes it begin anew.
+func TestASurplusLastsItsBackoff(t *testing.T) {
+	t.Parallel()
+	w := world.New(t, world.Options{Seed: 1, Manifest: installation(6, 4, ""), Behaviour: behaviour()})
+	w.Run(time.Minute)
+	s := w.Acquire("p", 2, 2048)
+	w.Run(time.Minute)
+	w.End(s)
+	w.Run(50 * time.Second)
+	w.WantReady("p", 3)
+	w.End(w.Acquire("p", 2, 2048))
+	w.Run(50 * time.Second)
+	w.WantReady("p", 3)
+	w.Run(15 * time.Second)
+	w.WantReady("p", 2)
+}
+
 // Throttling together with a restart once deleted 197 of 200 machines: the
 // listing came back with what was left of it, and the rest looked like orphans,
 // or lost.

@@ -59,7 +59,7 @@ func (h hunter) look(ctx context.Context, m mutant, binary string, v *verdict) e
 	if h.quick {
 		return nil
 	}
-	if done, err := h.ask(ctx, binary, v, "^Test(Field|Fills|Standby|Crash|ACreate|Kept)"); done || err != nil {
+	if done, err := h.ask(ctx, binary, v, "^Test(Field|Fills|Standby|Crash|ACreate|ASurplus|Kept)"); done || err != nil {
 		return err
 	}
 	_, err := h.histories(ctx, binary, v, "")

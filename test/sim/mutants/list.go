@@ -115,7 +115,7 @@ func mutants() []mutant {
 			nil,
 		},
 		{
-			"backoff-ignored", "a surplus is retired at once", `^TestField`,
+			"backoff-ignored", "a surplus is retired at once", `^TestASurplusLasts`,
 			"internal/plan/retire.go",
 			"if due := since.Add(backoff); p.in.Now.Before(due) {", "if due := since.Add(backoff); p.in.Now.Before(due) && false {",
 			nil,
