@@ -23,7 +23,7 @@ type Access struct {
 	CACert             string `json:"ca_cert,omitempty" multiline:"true" maxLength:"1048576" group:"Cluster" title:"SSL certificate" doc:"Certificate of the authority that signed the API server's, in PEM form or as the base64 text of certificate-authority-data. Without it the system's authorities are trusted."`
 	APIToken           string `json:"api_token,omitempty" secret:"true" maxLength:"16384" group:"Cluster" title:"API token" doc:"Token of a ServiceAccount, with kube_host."`
 	InsecureSkipVerify bool   `json:"insecure_skip_verify,omitempty" advanced:"true" group:"Cluster" title:"Do not verify the certificate" doc:"Dangerous: accepts every certificate, so that anybody on the way can read the token. Give ca_cert instead."`
-	Namespace          string `json:"namespace" minLength:"1" maxLength:"63" lookup:"namespaces" group:"Cluster" title:"VM namespace" doc:"Namespace that the machines live in. Machines are deleted in the namespace that they were made in, whatever is set later." example:"headroom"`
+	Namespace          string `json:"namespace" minLength:"1" maxLength:"63" lookup:"namespace" group:"Cluster" title:"VM namespace" doc:"Namespace that the machines live in. Machines are deleted in the namespace that they were made in, whatever is set later." example:"headroom"`
 }
 
 // Validate finds access that contradicts itself or could not work.

@@ -19,7 +19,7 @@ type Machine struct {
 	OSType   OSType       `json:"os_type,omitempty" enum:"linux,windows" default:"linux" group:"Machine" title:"Operating system" doc:"Whether startup scripts are made for cloud-init (linux) or for Cloudbase-Init (windows)."`
 
 	NetworkType   NetworkType   `json:"network_type,omitempty" enum:"pod,multus" default:"pod" group:"Network" title:"Network type" doc:"pod: the cluster's own network. multus: a network of a NetworkAttachmentDefinition."`
-	NetworkName   string        `json:"network_name,omitempty" maxLength:"317" lookup:"networks" group:"Network" title:"Network name" doc:"With multus: name or namespace/name of the NetworkAttachmentDefinition, required. With pod: the name that the interface has in the manifest; empty: default." example:"default"`
+	NetworkName   string        `json:"network_name,omitempty" maxLength:"317" lookup:"network_name" group:"Network" title:"Network name" doc:"With multus: name or namespace/name of the NetworkAttachmentDefinition, required. With pod: the name that the interface has in the manifest; empty: default." example:"default"`
 	InterfaceType InterfaceType `json:"interface_type,omitempty" enum:"bridge,masquerade" default:"masquerade" group:"Network" title:"Interface type" doc:"masquerade: behind the address of the pod, on the pod network only. bridge: connected to the network itself."`
 
 	EFI        bool     `json:"efi,omitempty" group:"Firmware" title:"EFI" doc:"Boot with EFI firmware instead of BIOS."`

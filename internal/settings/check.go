@@ -42,6 +42,10 @@ func (c *definitionCheck) check(t reflect.Type, path string, inList bool) {
 			}
 		}
 		checkTags(f, fail)
+		// Package provider asks for choices by this tag, and people by the field.
+		if lookup := f.tag.Get("lookup"); path == "" && lookup != "" && lookup != f.name {
+			fail("tag lookup is %q: give the field's own name", lookup)
+		}
 		if f.secret && (f.typ.Kind() != reflect.String || inList) {
 			fail("a secret must be text outside of lists")
 		}

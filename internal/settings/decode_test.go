@@ -15,7 +15,7 @@ import (
 
 // cloud is a settings struct that uses every tag.
 type cloud struct {
-	Region   string            `json:"region" doc:"Where machines are made." lookup:"regions" example:"eu-1" immutable:"true" pattern:"^[a-z]+-[0-9]+$" patternDescription:"a name such as eu-1"`
+	Region   string            `json:"region" doc:"Where machines are made." lookup:"region" example:"eu-1" immutable:"true" pattern:"^[a-z]+-[0-9]+$" patternDescription:"a name such as eu-1"`
 	Auth     string            `json:"auth,omitempty" enum:"password,key,none" default:"password" doc:"How to log in." group:"Access"`
 	User     string            `json:"user" doc:"Login name." when:"auth=password|key" group:"Access"`
 	Password string            `json:"password" doc:"Password of the user." when:"auth=password" secret:"true" minLength:"8" group:"Access"`

@@ -26,7 +26,8 @@
 //	                        in an error
 //	when:"field=a|b"        the field may be given, and required means required,
 //	                        only while its neighbour has one of the values
-//	lookup:"regions"        the provider can list the choices
+//	lookup:"region"         the provider can list the choices: it is asked for them
+//	                        by this name, the field's own
 //	group:"Network"         section of the form
 //	immutable:"true"        cannot be changed after creation; see [CheckImmutable]
 //	advanced:"true"         hidden in forms until asked for

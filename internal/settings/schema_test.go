@@ -36,7 +36,7 @@ func TestSchemaHints(t *testing.T) {
 	want := map[string]map[string]any{
 		"region": {
 			"type": "string", "description": "Where machines are made.", "examples": []any{"eu-1"}, "pattern": "^[a-z]+-[0-9]+$",
-			"patternDescription": "a name such as eu-1", "x-headroom-lookup": "regions", "x-headroom-immutable": true,
+			"patternDescription": "a name such as eu-1", "x-headroom-lookup": "region", "x-headroom-immutable": true,
 		},
 		"password": {
 			"type": []any{"string", "null"}, "description": "Password of the user.", "minLength": 8.0, "writeOnly": true,
@@ -201,6 +201,7 @@ func TestCheckDefinition(t *testing.T) {
 		I string         `json:"i" doc:"i" default:"x"`
 		J string         `json:"j,omitempty" doc:"j" pattern:"("`
 		K fleet.Duration `json:"k,omitempty" doc:"k" minimum:"soon" immutable:"yes"`
+		L string         `json:"l,omitempty" doc:"l" lookup:"ls"`
 	}
 	want := []string{
 		`a: has no doc tag`,
@@ -214,6 +215,7 @@ func TestCheckDefinition(t *testing.T) {
 		"j: tag pattern: error parsing regexp: missing closing ): `(`",
 		`k: tag immutable is "yes", not true or false`,
 		`k: tag minimum is "soon", which cannot be read`,
+		`l: tag lookup is "ls": give the field's own name`,
 	}
 	if diff := cmp.Diff(want, settings.CheckDefinition(bad{})); diff != "" {
 		t.Error(diff)

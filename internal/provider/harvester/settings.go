@@ -8,7 +8,7 @@ import (
 // Settings are what can be chosen for machines on Harvester.
 type Settings struct {
 	kubevm.Access
-	Image string `json:"image,omitempty" maxLength:"317" lookup:"images" group:"Machine" title:"Image" doc:"Name or namespace/name of the VirtualMachineImage that the root disk begins as. Required unless config_override is given." example:"default/image-8rb2p"`
+	Image string `json:"image,omitempty" maxLength:"317" lookup:"image" group:"Machine" title:"Image" doc:"Name or namespace/name of the VirtualMachineImage that the root disk begins as. Required unless config_override is given." example:"default/image-8rb2p"`
 	kubevm.Machine
 }
 

@@ -8,9 +8,9 @@ import (
 // Settings are what can be chosen for machines on KubeVirt.
 type Settings struct {
 	kubevm.Access
-	DiskSource     string     `json:"disk_source,omitempty" maxLength:"317" lookup:"disk sources" group:"Machine" title:"Disk source" doc:"Name or namespace/name of what the root disk is cloned from. Required unless config_override is given." example:"ubuntu-noble"`
+	DiskSource     string     `json:"disk_source,omitempty" maxLength:"317" lookup:"disk_source" group:"Machine" title:"Disk source" doc:"Name or namespace/name of what the root disk is cloned from. Required unless config_override is given." example:"ubuntu-noble"`
 	DiskSourceType SourceType `json:"disk_source_type,omitempty" enum:"pvc,data_volume,data_source" default:"pvc" group:"Machine" title:"Disk source type" doc:"Whether disk_source is a PersistentVolumeClaim, a DataVolume or a DataSource."`
-	StorageClass   string     `json:"storage_class,omitempty" maxLength:"253" lookup:"storage classes" group:"Machine" title:"Storage class" doc:"Storage class of the disks. It must be able to clone, and should bind Immediate. Empty: the cluster's default." example:"headroom-storage"`
+	StorageClass   string     `json:"storage_class,omitempty" maxLength:"253" lookup:"storage_class" group:"Machine" title:"Storage class" doc:"Storage class of the disks. It must be able to clone, and should bind Immediate. Empty: the cluster's default." example:"headroom-storage"`
 	kubevm.Machine
 }
 
