@@ -67,6 +67,21 @@ func TestRules(t *testing.T) {
 			},
 			want: []string{"internal/provider/aws/a.go: imports github.com/headroom-dev/headroom/internal/provider/gcp: only provider/all may"},
 		},
+		"a driver of several folders": {
+			files: map[string]string{
+				"internal/provider/aws/a.go":         imports("aws", ours+`provider/aws/api"`),
+				"internal/provider/aws/a_test.go":    imports("aws_test", ours+`provider/aws/fakeaws"`),
+				"internal/provider/aws/api/a.go":     "package api\n",
+				"internal/provider/aws/fakeaws/a.go": imports("fakeaws", ours+`provider/aws/api"`),
+			},
+		},
+		"a driver with its stand-in": {
+			files: map[string]string{
+				"internal/provider/aws/a.go":         imports("aws", ours+`provider/aws/fakeaws"`),
+				"internal/provider/aws/fakeaws/a.go": "package fakeaws\n",
+			},
+			want: []string{"internal/provider/aws/a.go: imports github.com/headroom-dev/headroom/internal/provider/aws/fakeaws: a stand-in for the cloud is for tests"},
+		},
 		"a driver outside of provider/all": {
 			files: map[string]string{"internal/app/a.go": imports("app", ours+`provider/gcp"`)},
 			want:  []string{"internal/app/a.go: imports github.com/headroom-dev/headroom/internal/provider/gcp: only provider/all may"},
