@@ -10,6 +10,7 @@ import (
 
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/nutanix/fakenutanix"
+	"github.com/headroom-dev/headroom/internal/provider/providertest"
 )
 
 // notOK gives the findings that are not in order, by subject.
@@ -85,7 +86,7 @@ func TestCheckOfReferences(t *testing.T) {
 		"category":        {func(s *Settings) { s.Categories = map[string]string{"No Such": "x y"} }, "category No Such", `value "x y"`},
 		"category value":  {func(s *Settings) { s.Categories = map[string]string{"Environment": "x"} }, "category Environment", `value "x"`},
 		"wrong password":  {func(s *Settings) { s.Password = "wrong" }, "Prism Central", "Prism answered 401"},
-		"wrong authority": {func(s *Settings) { s.CABundle = otherAuthority(t) }, "Prism Central", "authority that is not trusted"},
+		"wrong authority": {func(s *Settings) { s.CABundle = providertest.OtherAuthority(t) }, "Prism Central", "authority that is not trusted"},
 		"wrong port":      {func(s *Settings) { s.Port = 1 }, "Prism Central", "nothing listens"},
 	} {
 		settings := settingsOf(s)

@@ -2,15 +2,8 @@ package nutanix
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"net/http"
 	"testing"
 	"time"
@@ -66,21 +59,6 @@ func driverOf(t *testing.T, s Settings) *driver {
 	return d
 }
 
-// otherAuthority is a certificate that signed nothing.
-func otherAuthority(t *testing.T) string {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "other"}, IsCA: true, NotAfter: time.Now().Add(time.Hour)}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}))
-}
-
 func markText(t *testing.T, tags provider.Tags, created time.Time) string {
 	t.Helper()
 	text, err := json.Marshal(mark{
@@ -101,7 +79,7 @@ func TestConformance(t *testing.T) {
 		s := prismCentral(t, fakenutanix.Options{PageLength: 4})
 		settings := settingsOf(s)
 		wrongCA := settings
-		wrongCA.CABundle = otherAuthority(t)
+		wrongCA.CABundle = providertest.OtherAuthority(t)
 		return providertest.Account{
 			Kind: Kind(), Settings: &settings, Secrets: []string{fakenutanix.Password}, Patience: 10 * time.Second, Pages: 5,
 			Foreign:    func(*testing.T) string { return s.AddVM("somebody's") },

@@ -32,7 +32,7 @@ func TestConformance(t *testing.T) {
 	providertest.Run(t, providertest.Harness{New: func(t *testing.T) providertest.Account {
 		p := newPlace(t, published)
 		onlyPublished(t, p)
-		return account(p)
+		return account(t, p)
 	}})
 }
 
@@ -50,7 +50,8 @@ func onlyPublished(t *testing.T, p *place) {
 	})
 }
 
-func account(p *place) providertest.Account {
+func account(t *testing.T, p *place) providertest.Account {
+	t.Helper()
 	next := func(f faultproxy.Fault) func(*testing.T) { return func(*testing.T) { p.proxy.Inject(f) } }
 	with := func(change func(*openstack.Settings)) any { s := *p.settings; change(&s); return &s }
 	return providertest.Account{
@@ -106,7 +107,7 @@ func account(p *place) providertest.Account {
 			}
 			return out
 		},
-		WrongCA: with(func(s *openstack.Settings) { s.CABundle = wrongCA() }),
+		WrongCA: with(func(s *openstack.Settings) { s.CABundle = providertest.OtherAuthority(t) }),
 		Expire: func(*testing.T) (restore func()) {
 			cures := []func(){
 				p.proxy.Inject(faultproxy.Fault{BadToken: true, Times: -1}),

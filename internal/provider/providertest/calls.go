@@ -125,15 +125,19 @@ func oneToken(t *testing.T, s *suite) {
 func errorClasses(t *testing.T, s *suite) {
 	for _, class := range []provider.Class{
 		provider.NotFound, provider.Invalid, provider.Unauthenticated, provider.Forbidden, provider.Quota, provider.NoCapacity,
-		provider.RateLimited, provider.Conflict, provider.Unavailable, provider.Unsupported,
+		provider.RateLimited, provider.Conflict, provider.Unavailable, provider.Unsupported, provider.Unknown,
 	} {
 		t.Run(string(class), func(t *testing.T) {
 			provoke := s.Provoke[class]
 			if provoke == nil {
 				t.Skipf("harness cannot provoke %s", class)
 			}
-			if err := provoke(t, s.driver); err == nil || provider.ClassOf(err) != class {
+			err := s.errorOf(t, "the provoked call", provoke(t, s.raw))
+			if err == nil || provider.ClassOf(err) != class {
 				t.Errorf("the driver answered %v, expected %s", err, class)
+			}
+			if after := provider.RetryAfter(err); class == provider.RateLimited && s.Throttle != 0 && (after > s.Throttle || after < s.Throttle-5*time.Second) {
+				t.Errorf("the driver says to wait %v, the cloud says %v", after, s.Throttle)
 			}
 		})
 	}

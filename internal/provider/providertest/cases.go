@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/settings"
 )
 
 type testCase struct {
@@ -18,10 +19,12 @@ func cases() []testCase {
 	return []testCase{
 		{"describes itself", describesItself},
 		{"check creates nothing", checkCreatesNothing},
+		{"check names the right that is missing", missingRight},
 		{"life of a machine", life},
 		{"tags round trip", tagsRoundTrip},
 		{"unknown ids", unknownIDs},
 		{"create is idempotent on the token", sameToken},
+		{"a repeated create with another body", otherBody},
 		{"create after a lost answer", lostCreate},
 		{"delete after a lost answer", lostDelete},
 		{"another driver sees the machines", secondDriver},
@@ -31,7 +34,12 @@ func cases() []testCase {
 		{"incomplete list is an error", brokenList},
 		{"foreign machine is not deleted", foreignDelete},
 		{"remnants are found and removed", remnants},
+		{"incomplete list of remnants is an error", brokenRemnants},
 		{"offers", offers},
+		{"choices for settings", choices},
+		{"a machine that stops", stopped},
+		{"a machine that the cloud gives up", givenUp},
+		{"console", console},
 		{"user data arrives byte for byte", userData},
 		{"user data of the largest size arrives, larger is refused", userDataLimit},
 		{"every object bears the tags", everythingTagged},
@@ -39,6 +47,7 @@ func cases() []testCase {
 		{"credentials that expire and come back", expiredCredentials},
 		{"a service that hangs", hangingService},
 		{"override", override},
+		{"an override takes nothing of ours away", hostileOverride},
 		{"requests are shown without secrets", rendered},
 		{"costs", costs},
 		{"a script runs once", scriptOnce},
@@ -55,6 +64,11 @@ func describesItself(t *testing.T, s *suite) {
 	k := s.Kind
 	if k.Name == "" || k.Title == "" || k.About == "" || k.NewSettings == nil || k.NewSettings() == nil {
 		t.Errorf("the kind lacks a name, a title, a sentence about it or settings: %+v", k)
+	}
+	if k.NewSettings != nil {
+		for _, problem := range settings.CheckDefinition(k.NewSettings()) {
+			t.Errorf("settings: %s", problem)
+		}
 	}
 	if k.Defaults.CallTimeout > provider.MaxCallTimeout {
 		t.Errorf("call timeout is %v, at most %v is allowed", k.Defaults.CallTimeout, provider.MaxCallTimeout)
@@ -102,14 +116,27 @@ func life(t *testing.T, s *suite) {
 	if i.Name != req.Name {
 		t.Errorf("the machine is called %q, asked for %q", i.Name, req.Name)
 	}
-	s.shown(t, o, 1)
+	listed := s.shown(t, o, 1)[i.ID]
+	again := s.running(t, i.ID)
+	for what, diff := range map[string]string{
+		"the listing and get":  cmp.Diff(looks(i), looks(listed)),
+		"two looks one by one": cmp.Diff(looks(i), looks(again)),
+	} {
+		if diff != "" {
+			t.Errorf("%s show the machine differently:\n%s", what, diff)
+		}
+	}
 	if err := s.driver.Delete(t.Context(), i.ID); err != nil {
 		t.Fatalf("delete: %v", err)
 	}
-	if err := s.driver.Delete(t.Context(), i.ID); err != nil && provider.ClassOf(err) != provider.NotFound {
+	switch err := s.driver.Delete(t.Context(), i.ID); {
+	case provider.ClassOf(err) == provider.NotFound && err != nil:
+		s.last(t, "the repeated delete")
+	case err != nil:
 		t.Fatalf("repeated delete: %v", err)
 	}
 	s.gone(t, i.ID)
+	s.last(t, "get")
 	if err := s.driver.Delete(t.Context(), i.ID); err != nil && provider.ClassOf(err) != provider.NotFound {
 		t.Errorf("delete of a machine that is gone: %v", err)
 	}
@@ -120,6 +147,11 @@ func life(t *testing.T, s *suite) {
 			t.Errorf("after the delete a remnant is left: %+v, %v", r, err)
 		}
 	}
+}
+
+// looks are what does not change while a machine runs.
+func looks(i provider.Instance) provider.Instance {
+	return provider.Instance{ID: i.ID, Name: i.Name, Tags: i.Tags, Offer: i.Offer, CreatedAt: i.CreatedAt.UTC()}
 }
 
 func tagsRoundTrip(t *testing.T, s *suite) {
@@ -159,6 +191,24 @@ func sameToken(t *testing.T, s *suite) {
 	s.running(t, first.ID)
 	if third := s.create(t, req); first.ID != third.ID {
 		t.Errorf("a create with the token of the running machine %s made %s", first.ID, third.ID)
+	}
+	s.shown(t, owners()[0], 1)
+}
+
+// otherBody repeats a create as a controller does whose config has changed
+// since the first call, the answer to which is not known.
+func otherBody(t *testing.T, s *suite) {
+	req := s.request(owners()[0])
+	first := s.create(t, req)
+	s.running(t, first.ID)
+	s.shown(t, owners()[0], 1)
+	req.Bootstrap.UserData = []byte("#!/bin/sh\necho another script\n")
+	again, err := s.driver.Create(t.Context(), req)
+	switch {
+	case err == nil && again.ID != first.ID:
+		t.Errorf("a create with a used token and other user data made %s besides %s", again.ID, first.ID)
+	case err != nil && provider.ClassOf(err).MadeNothing():
+		t.Errorf("a create with a used token and other user data: the class says that there is no machine, and a second one would be made besides %s: %v", first.ID, err)
 	}
 	s.shown(t, owners()[0], 1)
 }

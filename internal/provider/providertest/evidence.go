@@ -1,11 +1,15 @@
 package providertest
 
 import (
+	"bytes"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/settings"
 )
 
 func interruption(t *testing.T, s *suite) {
@@ -45,20 +49,168 @@ func password(t *testing.T, s *suite) {
 	if s.Account.Password == nil {
 		t.Skip("harness cannot let a machine make a password")
 	}
+	if s.WithPassword != nil {
+		s.driver, s.raw = s.openWith(t, s.WithPassword)
+		if d, ok = s.raw.(provider.PasswordReader); !ok {
+			t.Fatal("the driver of WithPassword reads no passwords")
+		}
+	}
 	id := s.create(t, s.request(owners()[0])).ID
 	s.running(t, id)
-	if got, err := d.Password(t.Context(), id); provider.ClassOf(err) != provider.Unavailable || err == nil {
+	got, err := d.Password(t.Context(), id)
+	if s.errorOf(t, "password", err); provider.ClassOf(err) != provider.Unavailable || err == nil {
 		t.Errorf("password before the machine has made one: user %q, %v, expected unavailable", got.User, err)
 	}
 	want := s.Account.Password(t, id)
-	got, err := d.Password(t.Context(), id)
-	if err != nil {
+	if got, err = d.Password(t.Context(), id); err != nil {
 		t.Fatalf("password: %v", err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("password:\n%s", diff)
 	}
-	if _, err := d.Password(t.Context(), "no-such-machine"); err == nil {
+	_, err = d.Password(t.Context(), "no-such-machine")
+	if s.errorOf(t, "password of a machine that does not exist", err) == nil {
 		t.Error("a machine that does not exist has a password")
+	}
+}
+
+func stopped(t *testing.T, s *suite) {
+	if s.Stop == nil {
+		t.Skip("harness cannot stop a machine")
+	}
+	id := s.create(t, s.request(owners()[0])).ID
+	s.running(t, id)
+	s.Stop(t, id)
+	s.reaches(t, id, provider.StateStopped)
+	s.gone(t, id)
+}
+
+func givenUp(t *testing.T, s *suite) {
+	if s.GiveUp == nil {
+		t.Skip("harness cannot let the cloud give a machine up")
+	}
+	id := s.create(t, s.request(owners()[0])).ID
+	s.shown(t, owners()[0], 1)
+	class := s.GiveUp(t, id)
+	i := s.reaches(t, id, provider.StateFailed)
+	if i.Fault == "" {
+		t.Error("the machine failed and the driver does not say why")
+	}
+	if i.FaultClass != class {
+		t.Errorf("the cloud gave the machine up with class %q, the driver says %q", class, i.FaultClass)
+	}
+	s.gone(t, id)
+	s.empty(t)
+}
+
+// reaches waits until get and the listing show the machine in the state.
+func (s *suite) reaches(t *testing.T, id string, want provider.State) provider.Instance {
+	t.Helper()
+	var i provider.Instance
+	s.eventually(t, func() string {
+		var err error
+		if i, err = s.driver.Get(t.Context(), id); err != nil || i.State != want {
+			return fmt.Sprintf("get says that the machine is %q, expected %s (%v)", i.State, want, err)
+		}
+		listed, ok := s.list(t, owners()[0])[id]
+		if !ok || listed.State != want {
+			return fmt.Sprintf("the listing says that the machine is %q, expected %s", listed.State, want)
+		}
+		return ""
+	})
+	return i
+}
+
+func console(t *testing.T, s *suite) {
+	d, ok := s.raw.(provider.ConsoleReader)
+	if !ok {
+		t.Skip("the cloud keeps no console")
+	}
+	_, err := d.Console(t.Context(), "no-such-machine", 1<<10)
+	if s.errorOf(t, "console of a machine that does not exist", err) == nil {
+		t.Error("a machine that does not exist has a console")
+	}
+	if s.Console == nil {
+		t.Log("SKIPPED IN PART: harness lets no machine write to its console")
+		return
+	}
+	id := s.create(t, s.request(owners()[0])).ID
+	s.running(t, id)
+	end := s.Console(t, id)
+	if len(end) < 100 {
+		t.Fatalf("the hook Console wrote %d bytes, at least 100 are needed", len(end))
+	}
+	for _, limit := range []int64{1 << 16, 50} {
+		s.eventually(t, func() string {
+			got, err := d.Console(t.Context(), id, limit)
+			want := end[max(0, int64(len(end))-limit):]
+			switch {
+			case s.errorOf(t, "console", err) != nil:
+				return fmt.Sprintf("console: %v", err)
+			case int64(len(got)) > limit:
+				t.Fatalf("console with a limit of %d bytes answered %d", limit, len(got))
+			case !bytes.HasSuffix(got, want):
+				return fmt.Sprintf("console with a limit of %d bytes answered %q, expected the end: %q", limit, got, want)
+			}
+			return ""
+		})
+	}
+}
+
+func choices(t *testing.T, s *suite) {
+	lookups := settings.Lookups(s.Kind.NewSettings())
+	d, ok := s.raw.(provider.Catalog)
+	if !ok {
+		if len(lookups) > 0 {
+			t.Errorf("the settings have lookups %q, but the driver is no provider.Catalog", lookups)
+		}
+		t.Skip("driver lists no choices")
+	}
+	for _, name := range lookups {
+		list, err := d.Choices(t.Context(), name)
+		if s.errorOf(t, "choices for "+name, err) != nil {
+			t.Errorf("choices for the setting %s, which has a lookup tag: %v", name, err)
+		}
+		seen := map[string]bool{}
+		for _, c := range list {
+			if c.Value == "" || seen[c.Value] {
+				t.Errorf("choices for %s: %q is empty or named twice", name, c.Value)
+			}
+			seen[c.Value] = true
+		}
+	}
+	_, err := d.Choices(t.Context(), "no_such_setting")
+	if c := provider.ClassOf(s.errorOf(t, "choices for a setting that does not exist", err)); err == nil || c != provider.Unsupported && c != provider.Invalid {
+		t.Errorf("choices for a setting that does not exist: %v, expected unsupported", err)
+	}
+}
+
+func missingRight(t *testing.T, s *suite) {
+	if s.TakeRight == nil {
+		t.Skip("harness cannot take a permission away")
+	}
+	right := s.TakeRight(t)
+	r, err := s.driver.Check(t.Context())
+	if err != nil {
+		if !strings.Contains(err.Error(), right) {
+			t.Errorf("without %s check answers an error that does not name it: %v", right, err)
+		}
+		return
+	}
+	if r.OK() {
+		t.Errorf("without %s check finds nothing wrong: %+v", right, r)
+	}
+	named := false
+	for _, f := range r.Findings {
+		if f.Verdict == provider.VerdictOK {
+			continue
+		}
+		if f.Remedy == "" {
+			t.Errorf("finding without a remedy: %+v", f)
+		}
+		named = named || strings.Contains(f.Subject+" "+f.Message+" "+f.Remedy, right)
+	}
+	if !named {
+		t.Errorf("no finding names %s: %+v", right, r)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/settings"
 )
@@ -65,12 +66,8 @@ func wrongAuthority(t *testing.T, s *suite) {
 	if s.WrongCA == nil {
 		t.Skip("harness has no service behind a private authority")
 	}
-	raw, err := s.Kind.Open(t.Context(), s.WrongCA, s.Host)
-	if err != nil {
-		t.Fatalf("opening the driver: %v", err)
-	}
-	d := &watched{t: t, s: s, driver: raw}
-	_, err = d.Create(t.Context(), s.request(owners()[0]))
+	d, _ := s.openWith(t, s.WrongCA)
+	_, err := d.Create(t.Context(), s.request(owners()[0]))
 	if provider.ClassOf(err) != provider.Unauthenticated || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("create answered %v, expected unauthenticated with a word about the certificate", err)
 	}
@@ -129,11 +126,7 @@ func override(t *testing.T, s *suite) {
 	if o == nil {
 		t.Skip("the kind has no config_override, or the harness does not try it")
 	}
-	raw, err := s.Kind.Open(t.Context(), o.With(o.Good), s.Host)
-	if err != nil {
-		t.Fatalf("opening the driver with an override: %v", err)
-	}
-	d := &watched{t: t, s: s, driver: raw}
+	d, _ := s.openWith(t, o.With(o.Good))
 	req := s.request(owners()[0])
 	i, err := s.createWith(t, d, req)
 	if err != nil {
@@ -147,14 +140,55 @@ func override(t *testing.T, s *suite) {
 		t.Errorf("the override did not take effect: %s", wrong)
 	}
 
-	public, err := json.Marshal(o.With(o.Bad))
+	wrong := s.faults(t, o.With(o.Bad))
+	if len(wrong) != 1 || !strings.HasSuffix(wrong[0].Path, o.BadPath) {
+		t.Errorf("settings with the override %v were found to have the faults %v, expected one at …%s", o.Bad, wrong, o.BadPath)
+	}
+}
+
+// faults are what is found when the settings are saved.
+func (s *suite) faults(t *testing.T, with any) []fleet.FieldError {
+	t.Helper()
+	public, err := json.Marshal(with)
 	if err != nil {
 		t.Fatal(err)
 	}
 	decoded := reflect.New(reflect.TypeOf(s.Settings).Elem()).Interface()
-	wrong := settings.DecodeJSON(public, decoded, settings.Options{})
-	if len(wrong) != 1 || !strings.HasSuffix(wrong[0].Path, o.BadPath) {
-		t.Errorf("settings with the override %v were found to have the faults %v, expected one at …%s", o.Bad, wrong, o.BadPath)
+	return settings.DecodeJSON(public, decoded, settings.Options{})
+}
+
+func hostileOverride(t *testing.T, s *suite) {
+	o := s.Override
+	if o == nil || o.Hostile == nil {
+		t.Skip("the kind has no config_override, or the harness has no hostile one")
+	}
+	with := o.With(o.Hostile)
+	if wrong := s.faults(t, with); len(wrong) > 0 {
+		t.Logf("refused when it is saved: %v", wrong)
+		return
+	}
+	d, _ := s.openWith(t, with)
+	req := s.request(owners()[0])
+	i, err := s.createWith(t, d, req)
+	if err != nil {
+		t.Fatalf("create with the override %v: %v", o.Hostile, err)
+	}
+	got := s.running(t, i.ID)
+	if got.Name != req.Name {
+		t.Errorf("the override changed the name to %q, asked for %q", got.Name, req.Name)
+	}
+	if diff := cmp.Diff(req.Tags, got.Tags); diff != "" {
+		t.Errorf("the override changed the tags:\n%s", diff)
+	}
+	if s.Tagged != nil {
+		for name, tags := range s.Tagged(t) {
+			if diff := cmp.Diff(req.Tags, tags); diff != "" {
+				t.Errorf("the override changed the tags of %s:\n%s", name, diff)
+			}
+		}
+	}
+	if s.UserData != nil && !bytes.Equal(req.Bootstrap.UserData, s.UserData(t, i.ID)) {
+		t.Errorf("the override changed the user data to %q", s.UserData(t, i.ID))
 	}
 }
 

@@ -17,7 +17,11 @@ import (
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/settings"
 )
+
+// nowhere is a controller that does not listen.
+const nowhere = "http://127.0.0.1:9"
 
 // Harness gives the suite places to work in.
 type Harness struct {
@@ -28,10 +32,10 @@ type Harness struct {
 
 // Account is one place in which machines can be made, and what its harness can
 // do to it. Kind and Settings are required; a case whose hook is missing is
-// skipped.
+// skipped. A hook may be called several times.
 type Account struct {
 	Kind     provider.Kind
-	Settings any           // valid for Kind.Open
+	Settings any           // for Kind.Open; defaults are filled in, here and in the other settings of the account
 	Host     provider.Host // empty parts are filled in
 
 	Secrets       []string      // never to be seen in an error: credentials of the settings
@@ -56,6 +60,9 @@ type Account struct {
 	// LeaveRemnant puts an object with these tags there that belongs to no
 	// machine, as a half-done create or delete would.
 	LeaveRemnant func(t *testing.T, tags provider.Tags)
+	// BreakRemnants lets the next listing of remnants fail, best after some of
+	// them.
+	BreakRemnants func(t *testing.T)
 	// UserData returns what the machine was given.
 	UserData func(t *testing.T, id string) []byte
 	// Tagged gives every object that the driver made, of whatever kind, with the
@@ -91,11 +98,33 @@ type Account struct {
 	// Password lets the machine make an administrator's password and returns it.
 	// For drivers that are PasswordReader.
 	Password func(t *testing.T, id string) provider.Login
+	// WithPassword are settings as Settings whose machines have such a password;
+	// nil when those of Settings have one.
+	WithPassword any
+	// Stop powers the machine off, as a crash would.
+	Stop func(t *testing.T, id string)
+	// GiveUp lets the cloud give up a machine that it has accepted, and returns
+	// why: NoCapacity, Quota, or empty for any other reason.
+	GiveUp func(t *testing.T, id string) provider.Class
+	// Console lets the machine write to its console, and returns the end of what
+	// it wrote, at least 100 bytes. For drivers that are ConsoleReader.
+	Console func(t *testing.T, id string) []byte
+	// TakeRight takes one permission away that the settings need and returns a
+	// word by which Check must name it.
+	TakeRight func(t *testing.T) (right string)
 
 	// Provoke makes the cloud answer a call of the driver with an error of the
-	// class and returns what the driver made of it.
+	// class and returns what the driver made of it. The driver is the one that
+	// Kind.Open made; Request makes a request for it.
 	Provoke map[provider.Class]func(t *testing.T, d provider.Driver) error
+	// Throttle is the time to wait that the cloud names when Provoke makes it
+	// answer RateLimited; 0 when it names none.
+	Throttle time.Duration
 }
+
+// Request is a valid request for a machine of the server, for hooks that make
+// machines of their own.
+func Request(server string) provider.Request { return request(server, owners()[0]) }
 
 // Override is how a kind's config_override is tried.
 type Override struct {
@@ -110,12 +139,21 @@ type Override struct {
 	Bad map[string]any
 	// BadPath is the end of the path of the error about it.
 	BadPath string
+	// Hostile is a document that would take away what makes a machine ours: its
+	// name, the tags of each of its objects, its user data. It is refused when it
+	// is saved, or it changes none of these.
+	Hostile map[string]any
 }
 
 func (a *Account) fill(t *testing.T) {
 	t.Helper()
 	if a.Kind.Open == nil || a.Settings == nil {
 		t.Fatal("the harness gives no kind or no settings")
+	}
+	for _, s := range []any{a.Settings, a.WrongCA, a.WithPassword} {
+		if s != nil {
+			settings.ApplyDefaults(s)
+		}
 	}
 	if a.Host.Now == nil {
 		a.Host.Now = time.Now
@@ -133,7 +171,7 @@ func (a *Account) fill(t *testing.T) {
 		a.Pages = 3
 	}
 	if a.ControllerURL == "" {
-		a.ControllerURL = "http://127.0.0.1:9"
+		a.ControllerURL = nowhere
 	}
 }
 

@@ -108,42 +108,45 @@ func foreignDelete(t *testing.T, s *suite) {
 }
 
 func remnants(t *testing.T, s *suite) {
-	d, ok := s.raw.(provider.Remnants)
-	if !ok {
-		t.Skip("driver has no remnants")
-	}
-	if s.LeaveRemnant == nil {
-		t.Skip("harness cannot leave a remnant")
-	}
+	d := s.remnants(t)
 	machine := s.request(owners()[0])
 	s.create(t, machine)
 	s.shown(t, owners()[0], 1)
-	lost := s.request(owners()[0]).Tags
-	s.LeaveRemnant(t, lost)
+	lost := map[provider.Tags]bool{}
+	for range s.Pages {
+		tags := s.request(owners()[0]).Tags
+		s.LeaveRemnant(t, tags)
+		lost[tags] = true
+	}
 	s.LeaveRemnant(t, s.request(owners()[1]).Tags)
-	find := func() []provider.Remnant {
-		var all []provider.Remnant
+	find := func() map[provider.Tags]provider.Remnant {
+		all := map[provider.Tags]provider.Remnant{}
 		for r, err := range d.ListRemnants(t.Context(), owners()[0]) {
-			if err != nil {
+			if s.errorOf(t, "list remnants", err) != nil {
 				t.Fatalf("list remnants: %v", err)
 			}
-			if r.Tags != lost {
+			if !lost[r.Tags] {
 				t.Fatalf("a remnant that is not ours or belongs to a machine: %+v", r)
 			}
-			all = append(all, r)
+			if r.Kind == "" || r.ID == "" {
+				t.Fatalf("a remnant without kind or id: %+v", r)
+			}
+			all[r.Tags] = r
 		}
 		return all
 	}
 	s.eventually(t, func() string {
-		if len(find()) == 0 {
-			return "no remnant is found"
+		if n := len(find()); n != len(lost) {
+			return fmt.Sprintf("the remnants of %d machines are found, %d were left", n, len(lost))
 		}
 		return ""
 	})
 	c := s.client(s.raw)
+	var removed provider.Remnant
 	s.eventually(t, func() string {
 		left := find()
 		for _, r := range left {
+			removed = r
 			if err := c.DeleteRemnant(t.Context(), r); err != nil && provider.ClassOf(err) != provider.NotFound {
 				return fmt.Sprintf("delete remnant: %v", err)
 			}
@@ -153,5 +156,50 @@ func remnants(t *testing.T, s *suite) {
 		}
 		return ""
 	})
+	if err := s.errorOf(t, "delete remnant", d.DeleteRemnant(t.Context(), removed)); err != nil && provider.ClassOf(err) != provider.NotFound {
+		t.Errorf("delete of a remnant that is gone: %v, expected not_found", err)
+	}
 	s.shown(t, owners()[0], 1)
+}
+
+// remnants are the driver's, when the harness can leave one.
+func (s *suite) remnants(t *testing.T) provider.Remnants {
+	t.Helper()
+	d, ok := s.raw.(provider.Remnants)
+	if !ok {
+		t.Skip("driver has no remnants")
+	}
+	if s.LeaveRemnant == nil {
+		t.Skip("harness cannot leave a remnant")
+	}
+	return d
+}
+
+func brokenRemnants(t *testing.T, s *suite) {
+	d := s.remnants(t)
+	if s.BreakRemnants == nil {
+		t.Skip("harness cannot make a listing of remnants fail")
+	}
+	for range s.Pages {
+		s.LeaveRemnant(t, s.request(owners()[0]).Tags)
+	}
+	c := s.client(s.raw)
+	s.eventually(t, func() string {
+		if all, err := c.Remnants(t.Context()); err != nil || len(all) < s.Pages {
+			return fmt.Sprintf("%d remnants are found (%v), %d were left", len(all), err, s.Pages)
+		}
+		return ""
+	})
+	s.BreakRemnants(t)
+	failed := false
+	for _, err := range d.ListRemnants(t.Context(), owners()[0]) {
+		if failed {
+			t.Error("list remnants: it goes on after an error")
+			break
+		}
+		failed = s.errorOf(t, "list remnants", err) != nil
+	}
+	if !failed {
+		t.Error("a broken listing of remnants was taken as complete")
+	}
 }

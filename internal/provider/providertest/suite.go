@@ -14,6 +14,7 @@ import (
 
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/settings"
 )
 
 // suite is one case at work on one account.
@@ -45,7 +46,14 @@ func open(t *testing.T, h Harness) *suite {
 // open makes a further driver for the account, as a restarted controller would.
 func (s *suite) open(t *testing.T) (watchedDriver, raw provider.Driver) {
 	t.Helper()
-	raw, err := s.Kind.Open(t.Context(), s.Settings, s.Host)
+	return s.openWith(t, s.Settings)
+}
+
+// openWith opens the account with other settings.
+func (s *suite) openWith(t *testing.T, with any) (watchedDriver, raw provider.Driver) {
+	t.Helper()
+	settings.ApplyDefaults(with)
+	raw, err := s.Kind.Open(t.Context(), with, s.Host)
 	if err != nil {
 		t.Fatalf("opening the driver: %v", err)
 	}
@@ -90,13 +98,18 @@ func (s *suite) client(d provider.Driver) *provider.Client {
 
 // request is a wish for a new machine of the owner.
 func (s *suite) request(o provider.Owner) provider.Request {
-	server := fmt.Sprintf("01jserver%04d", s.serial.Add(1))
+	r := request(fmt.Sprintf("01jserver%04d", s.serial.Add(1)), o)
+	r.Bootstrap.ControllerURL = s.ControllerURL
+	return r
+}
+
+func request(server string, o provider.Owner) provider.Request {
 	return provider.Request{
 		Token: "token-" + server,
 		Name:  fleet.ServerName(server + o.Installation + o.Provider),
 		Tags:  provider.Tags{Installation: o.Installation, Provider: o.Provider, Server: server, AutoscaleConfig: "desktops"},
 		Bootstrap: provider.Bootstrap{
-			ControllerURL: s.ControllerURL, RegistrationToken: "registration-of-" + server, Pool: "desktops", RunAgent: true,
+			ControllerURL: nowhere, RegistrationToken: "registration-of-" + server, Pool: "desktops", RunAgent: true,
 			UserData: []byte("#!/bin/sh\n# ünïcode, \"quotes\", $HOME, `ticks`, back\\slash\r\n: '" + server + "'\n"),
 		},
 	}
@@ -213,6 +226,15 @@ func (s *suite) gone(t *testing.T, id string) {
 	})
 }
 
+// last fails when something is left although the driver has just said NotFound
+// about the only machine: nobody would come back for it.
+func (s *suite) last(t *testing.T, op string) {
+	t.Helper()
+	if left := s.leftovers(t); len(left) > 0 {
+		t.Errorf("%s says that nothing is left of the machine, but there is still: %s", op, strings.Join(left, ", "))
+	}
+}
+
 func (s *suite) empty(t *testing.T) {
 	t.Helper()
 	if s.Leftovers == nil {
@@ -234,22 +256,29 @@ type watched struct {
 }
 
 func (w *watched) check(op string, err error, secrets ...string) error {
+	w.t.Helper()
+	return w.s.errorOf(w.t, op, err, secrets...)
+}
+
+// errorOf holds an error against the rules and returns it.
+func (s *suite) errorOf(t *testing.T, op string, err error, secrets ...string) error {
+	t.Helper()
 	if err == nil {
 		return nil
 	}
 	var e *provider.Error
 	if !errors.As(err, &e) {
-		w.t.Errorf("%s: the error is no *provider.Error: %T %v", op, err, err)
+		t.Errorf("%s: the error is no *provider.Error: %T %v", op, err, err)
 	} else if e.Message == "" {
-		w.t.Errorf("%s: the error has no message: %v", op, err)
+		t.Errorf("%s: the error has no message: %v", op, err)
 	}
 	text := fmt.Sprintf("%v %+v", err, err)
 	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
 		text += fmt.Sprintf(" %v %+v", cause, cause)
 	}
-	for _, secret := range append(secrets, w.s.Secrets...) {
+	for _, secret := range append(secrets, s.Secrets...) {
 		if secret != "" && strings.Contains(text, secret) {
-			w.t.Errorf("%s: the error shows a secret: %v", op, err)
+			t.Errorf("%s: the error or its cause shows a secret, maybe in the cloud's own words: %v", op, err)
 		}
 	}
 	return err
@@ -257,6 +286,13 @@ func (w *watched) check(op string, err error, secrets ...string) error {
 
 func (w *watched) Check(ctx context.Context) (provider.Report, error) {
 	r, err := w.driver.Check(ctx)
+	for _, f := range r.Findings {
+		for _, secret := range w.s.Secrets {
+			if secret != "" && strings.Contains(f.Subject+f.Message+f.Remedy, secret) {
+				w.t.Errorf("check: a finding shows a secret: %+v", f)
+			}
+		}
+	}
 	return r, w.check("check", err)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/provider/providertest"
 	"github.com/headroom-dev/headroom/internal/provider/proxmox/fakeproxmox"
 )
 
@@ -178,7 +179,7 @@ func TestCheckTellsOutageFromMistake(t *testing.T) {
 		says   string
 	}{
 		"wrong secret":      {func(s *Settings) { s.TokenSecret = "wrong" }, provider.Unauthenticated, "token_secret"},
-		"wrong certificate": {func(s *Settings) { s.CABundle = otherAuthority(t) }, provider.Unauthenticated, "ca_bundle"},
+		"wrong certificate": {func(s *Settings) { s.CABundle = providertest.OtherAuthority(t) }, provider.Unauthenticated, "ca_bundle"},
 		"nobody there":      {func(s *Settings) { s.Host = "https://127.0.0.1:1" }, provider.Unavailable, "nothing listens"},
 		"unknown host":      {func(s *Settings) { s.Host = "pve.invalid" }, provider.Unavailable, "pve.invalid"},
 		"another path":      {func(s *Settings) { s.Host += "/elsewhere" }, provider.Invalid, "check host and port"},

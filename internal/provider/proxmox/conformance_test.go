@@ -2,14 +2,8 @@ package proxmox
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -70,7 +64,7 @@ func account(t *testing.T, s *site) providertest.Account {
 		return d, err
 	}
 	wrongCA := s.settings
-	wrongCA.CABundle = otherAuthority(t)
+	wrongCA.CABundle = providertest.OtherAuthority(t)
 	inject := func(call string, f fakeproxmox.Fault) func(*testing.T) {
 		return func(*testing.T) { s.Inject(call, f) }
 	}
@@ -189,21 +183,6 @@ func account(t *testing.T, s *site) providertest.Account {
 			provider.Unsupported: refused(http.StatusNotImplemented, "Method 'GET /cluster/resources' not implemented"),
 		},
 	}
-}
-
-// otherAuthority is the certificate of an authority that signed nothing here.
-func otherAuthority(t *testing.T) string {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "another authority"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
 func without(release int, privilege string) []fakeproxmox.Grant {
