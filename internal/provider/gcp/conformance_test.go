@@ -212,7 +212,16 @@ func account(t *testing.T) providertest.Account {
 				}
 				return ""
 			},
-			Bad:     map[string]any{"scheduling": map[string]any{"onHostMaintainance": "TERMINATE"}},
+			Bad: map[string]any{"scheduling": map[string]any{"onHostMaintainance": "TERMINATE"}},
+			Hostile: []map[string]any{
+				{"name": "stolen"},
+				{"labels": nil},
+				{"labels": map[string]any{"headroom-server": "stolen"}},
+				{"metadata": nil},
+				{"metadata": map[string]any{"items": []any{map[string]any{"key": "startup-script", "value": "#!/bin/sh"}}}},
+				{"disks": nil},
+				{"disks": []any{map[string]any{"boot": true, "initializeParams": map[string]any{"labels": nil}}}},
+			},
 			BadPath: "scheduling.onHostMaintainance",
 		},
 		Calls: p.Calls, LifeCalls: 5, // make it and wait; delete it; find it gone, and no creation under way

@@ -116,6 +116,12 @@ func life(t *testing.T, s *suite) {
 	if i.Name != req.Name {
 		t.Errorf("the machine is called %q, asked for %q", i.Name, req.Name)
 	}
+	if s.Addresses != nil {
+		want := s.Addresses(t, i.ID)
+		s.eventually(t, func() string {
+			return cmp.Diff(want, s.list(t, o)[i.ID].Addresses)
+		})
+	}
 	listed := s.shown(t, o, 1)[i.ID]
 	again := s.running(t, i.ID)
 	for what, diff := range map[string]string{

@@ -126,8 +126,11 @@ func override(t *testing.T, s *suite) {
 	if o == nil {
 		t.Skip("the kind has no config_override, or the harness does not try it")
 	}
-	d, _ := s.openWith(t, o.With(o.Good))
+	d, raw := s.openWith(t, o.With(o.Good))
 	req := s.request(owners()[0])
+	if with, plain := renderOf(t, raw, req), renderOf(t, s.raw, req); with != "" && with == plain {
+		t.Errorf("render does not show the override: %s", with)
+	}
 	i, err := s.createWith(t, d, req)
 	if err != nil {
 		t.Fatalf("create with an override: %v", err)
@@ -146,6 +149,24 @@ func override(t *testing.T, s *suite) {
 	}
 }
 
+// renderOf is what the driver says it would send; empty when it does not.
+func renderOf(t *testing.T, d provider.Driver, req provider.Request) string {
+	t.Helper()
+	r, ok := d.(provider.Renderer)
+	if !ok {
+		return ""
+	}
+	calls, err := r.Render(t.Context(), req)
+	if err != nil {
+		t.Fatalf("render: %v", err)
+	}
+	text, err := json.Marshal(calls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // faults are what is found when the settings are saved.
 func (s *suite) faults(t *testing.T, with any) []fleet.FieldError {
 	t.Helper()
@@ -158,37 +179,43 @@ func (s *suite) faults(t *testing.T, with any) []fleet.FieldError {
 }
 
 func hostileOverride(t *testing.T, s *suite) {
-	o := s.Override
-	if o == nil || o.Hostile == nil {
+	if s.Override == nil || len(s.Override.Hostile) == 0 {
 		t.Skip("the kind has no config_override, or the harness has no hostile one")
 	}
-	with := o.With(o.Hostile)
-	if wrong := s.faults(t, with); len(wrong) > 0 {
-		t.Logf("refused when it is saved: %v", wrong)
-		return
-	}
-	d, _ := s.openWith(t, with)
-	req := s.request(owners()[0])
-	i, err := s.createWith(t, d, req)
-	if err != nil {
-		t.Fatalf("create with the override %v: %v", o.Hostile, err)
-	}
-	got := s.running(t, i.ID)
-	if got.Name != req.Name {
-		t.Errorf("the override changed the name to %q, asked for %q", got.Name, req.Name)
-	}
-	if diff := cmp.Diff(req.Tags, got.Tags); diff != "" {
-		t.Errorf("the override changed the tags:\n%s", diff)
-	}
-	if s.Tagged != nil {
-		for name, tags := range s.Tagged(t) {
+	for _, doc := range s.Override.Hostile {
+		with := s.Override.With(doc)
+		if wrong := s.faults(t, with); len(wrong) > 0 {
+			t.Logf("the override %v is refused when it is saved: %v", doc, wrong)
+			continue
+		}
+		d, _ := s.openWith(t, with)
+		req := s.request(owners()[0])
+		i, err := s.createWith(t, d, req)
+		if err != nil {
+			if provider.ClassOf(err) != provider.Invalid {
+				t.Errorf("create with the override %v: %v, expected a machine or invalid", doc, err)
+			}
+			continue
+		}
+		got := s.running(t, i.ID)
+		if got.Name != req.Name {
+			t.Errorf("the override %v changed the name to %q, asked for %q", doc, got.Name, req.Name)
+		}
+		all := map[string]provider.Tags{}
+		if s.Tagged != nil {
+			all = s.Tagged(t)
+		}
+		all["the machine"] = got.Tags
+		for name, tags := range all {
 			if diff := cmp.Diff(req.Tags, tags); diff != "" {
-				t.Errorf("the override changed the tags of %s:\n%s", name, diff)
+				t.Errorf("the override %v changed the tags of %s:\n%s", doc, name, diff)
 			}
 		}
-	}
-	if s.UserData != nil && !bytes.Equal(req.Bootstrap.UserData, s.UserData(t, i.ID)) {
-		t.Errorf("the override changed the user data to %q", s.UserData(t, i.ID))
+		if s.UserData != nil && !bytes.Equal(req.Bootstrap.UserData, s.UserData(t, i.ID)) {
+			t.Errorf("the override %v changed the user data to %q", doc, s.UserData(t, i.ID))
+		}
+		s.gone(t, i.ID)
+		s.empty(t)
 	}
 }
 
@@ -200,7 +227,7 @@ func rendered(t *testing.T, s *suite) {
 	before := s.leftovers(t)
 	req := s.request(owners()[0])
 	calls, err := d.Render(t.Context(), req)
-	if err != nil || len(calls) == 0 {
+	if s.errorOf(t, "render", err) != nil || len(calls) == 0 {
 		t.Fatalf("render: %v, %v", calls, err)
 	}
 	text, err := json.Marshal(calls)

@@ -65,6 +65,9 @@ type Account struct {
 	BreakRemnants func(t *testing.T)
 	// UserData returns what the machine was given.
 	UserData func(t *testing.T, id string) []byte
+	// Addresses are those by which a running machine is reached. Nil for machines
+	// without.
+	Addresses func(t *testing.T, id string) []string
 	// Tagged gives every object that the driver made, of whatever kind, with the
 	// tags that it bears, without the driver's help. Keys are for people.
 	Tagged func(t *testing.T) map[string]provider.Tags
@@ -139,10 +142,10 @@ type Override struct {
 	Bad map[string]any
 	// BadPath is the end of the path of the error about it.
 	BadPath string
-	// Hostile is a document that would take away what makes a machine ours: its
-	// name, the tags of each of its objects, its user data. It is refused when it
-	// is saved, or it changes none of these.
-	Hostile map[string]any
+	// Hostile are documents that would take away what makes a machine ours: its
+	// name, the tags of each of its objects, its user data. Each is refused, or
+	// it changes none of these.
+	Hostile []map[string]any
 }
 
 func (a *Account) fill(t *testing.T) {

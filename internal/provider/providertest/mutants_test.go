@@ -42,6 +42,12 @@ var mutants = map[string]struct {
 	"finds what does not exist": {"unknown ids", func(b broken) provider.Driver { return findsAll{b} }},
 	"ignores the offer":         {"offers", func(b broken) provider.Driver { return ignoresOffer{b} }},
 	"creates while checking":    {"check creates nothing", func(b broken) provider.Driver { return checkCreates{b} }},
+	"lists no choices":          {"choices for settings", func(b broken) provider.Driver { return b }},
+	"moves creation times":      {"life of a machine", func(b broken) provider.Driver { return movesTimes{b} }},
+	"refuses another body":      {"a repeated create with another body", func(b broken) provider.Driver { return refusesBody{b} }},
+	"shows one remnant": {"remnants are found and removed", func(b broken) provider.Driver {
+		return oneRemnant{b, b.full.(provider.Remnants)}
+	}},
 }
 
 // The suite is worth what it finds: each broken driver runs in a process of
@@ -90,9 +96,10 @@ func account(name string, wrap func(broken) provider.Driver) providertest.Accoun
 		Leftovers: func(*testing.T) []string {
 			return make([]string, len(cloud.Instances())+len(cloud.Remnants()))
 		},
-		LoseCreate: func(*testing.T) { fault(cloud, sim.OpCreate, sim.Fault{Lost: true}) },
-		BreakList:  func(*testing.T) { fault(cloud, sim.OpList, sim.Fault{FailList: true, After: 1}) },
-		UserData:   func(*testing.T, string) []byte { return cloud.Instances()[0].Bootstrap.UserData },
+		LoseCreate:   func(*testing.T) { fault(cloud, sim.OpCreate, sim.Fault{Lost: true}) },
+		BreakList:    func(*testing.T) { fault(cloud, sim.OpList, sim.Fault{FailList: true, After: 1}) },
+		LeaveRemnant: func(_ *testing.T, tags provider.Tags) { cloud.PlantRemnant(tags) },
+		UserData:     func(*testing.T, string) []byte { return cloud.Instances()[0].Bootstrap.UserData },
 	}
 }
 
@@ -131,7 +138,37 @@ type (
 	findsAll       struct{ broken }
 	ignoresOffer   struct{ broken }
 	checkCreates   struct{ broken }
+	movesTimes     struct{ broken }
+	refusesBody    struct{ broken }
+	oneRemnant     struct {
+		broken
+		provider.Remnants
+	}
 )
+
+func (d movesTimes) Get(ctx context.Context, id string) (provider.Instance, error) {
+	i, err := d.full.Get(ctx, id)
+	i.CreatedAt = time.Now()
+	return i, err
+}
+
+func (d refusesBody) Create(ctx context.Context, req provider.Request) (provider.Instance, error) {
+	for _, m := range d.cloud.Instances() {
+		if string(m.Bootstrap.UserData) != string(req.Bootstrap.UserData) {
+			return provider.Instance{}, provider.Errorf(provider.Invalid, "the token was used for another request")
+		}
+	}
+	return d.full.Create(ctx, req)
+}
+
+func (d oneRemnant) ListRemnants(ctx context.Context, o provider.Owner) iter.Seq2[provider.Remnant, error] {
+	return func(yield func(provider.Remnant, error) bool) {
+		for r, err := range d.Remnants.ListRemnants(ctx, o) {
+			yield(r, err)
+			return
+		}
+	}
+}
 
 func (d dropsTag) Get(ctx context.Context, id string) (provider.Instance, error) {
 	i, err := d.full.Get(ctx, id)

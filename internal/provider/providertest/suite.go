@@ -212,17 +212,19 @@ func (s *suite) shown(t *testing.T, o provider.Owner, want int) map[string]provi
 	return all
 }
 
-// gone deletes the machine and waits until nothing is left of it.
+// gone deletes the machine and waits until nothing is left of it. As the
+// controller does, it looks before each delete.
 func (s *suite) gone(t *testing.T, id string) {
 	t.Helper()
 	s.eventually(t, func() string {
-		if err := s.driver.Delete(t.Context(), id); err != nil && provider.ClassOf(err) != provider.NotFound {
-			return fmt.Sprintf("delete: %v", err)
+		_, err := s.driver.Get(t.Context(), id)
+		if err != nil && provider.ClassOf(err) == provider.NotFound {
+			return ""
 		}
-		if _, err := s.driver.Get(t.Context(), id); provider.ClassOf(err) != provider.NotFound || err == nil {
-			return fmt.Sprintf("get after delete: %v", err)
+		if failed := s.driver.Delete(t.Context(), id); failed != nil && provider.ClassOf(failed) != provider.NotFound {
+			return fmt.Sprintf("delete: %v", failed)
 		}
-		return ""
+		return fmt.Sprintf("get after delete: %v", err)
 	})
 }
 

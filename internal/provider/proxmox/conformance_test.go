@@ -142,6 +142,9 @@ func account(t *testing.T, s *site) providertest.Account {
 				return ""
 			},
 			Bad: map[string]any{"cpuu": "host"}, BadPath: "config_override.cpuu",
+			Hostile: []map[string]any{
+				{"name": "stolen"}, {"name": nil}, {"description": nil}, {"description": "stolen"}, {"tags": nil}, {"tags": "stolen"},
+			},
 		},
 		ScriptRuns: func(t *testing.T, id string) int {
 			want, _ := parseID(id)
