@@ -20,14 +20,17 @@ type Driver interface {
 
 	// Create makes a machine with the name, tags and user data of the request.
 	// It is idempotent on Request.Token: a repeated call answers the machine
-	// that an earlier one made. It may return before the machine runs.
+	// that an earlier one made, or an error after which the machine may exist
+	// (see [Class.MadeNothing]), also when the rest of the request has changed
+	// meanwhile. It may return before the machine runs.
 	Create(ctx context.Context, req Request) (Instance, error)
 
 	// List yields every machine that bears the owner's marks, all pages. After
 	// an error it stops: the listing is incomplete then and proves no absence.
 	List(ctx context.Context, owner Owner) iter.Seq2[Instance, error]
 
-	// Get looks at one machine. NotFound means that nothing of it is left.
+	// Get looks at one machine. NotFound means that nothing of it is left: while
+	// only its disk remains, the answer is StateDeleting with the machine's tags.
 	Get(ctx context.Context, id string) (Instance, error)
 
 	// Delete begins the removal of a machine with everything that Create made.
@@ -75,7 +78,8 @@ type Login struct {
 
 // Catalog is a driver that can list the choices for a setting.
 type Catalog interface {
-	// Choices lists values for the setting of the given name.
+	// Choices lists values for the setting with this lookup tag, which is the
+	// field's name. For any other, Unsupported.
 	Choices(ctx context.Context, setting string) ([]Choice, error)
 }
 
@@ -128,7 +132,8 @@ type Owner struct {
 }
 
 // Tags mark everything that is made for a server. Each cloud spells the keys
-// as its rules demand; the driver translates both ways.
+// as its rules demand; the driver translates both ways. Ids are 26 characters of
+// a-z0-9, names at most 63 of a-z0-9-.
 type Tags struct {
 	Installation    string
 	Server          string // id of the server
@@ -149,12 +154,12 @@ const (
 
 // Request is a wish for one machine.
 type Request struct {
-	Token     string          // idempotency: the same for each repetition of the same wish
-	Name      string          // unique host name
+	Token     string          // idempotency: the same for each repetition of the same wish; at most 40 characters of a-z0-9-
+	Name      string          // unique host name: hr- and 12 characters of a-z2-7
 	Tags      Tags            // set on everything that is made
 	Offer     string          // one of Offerer.Offers, empty otherwise
 	Bootstrap Bootstrap       // what the machine needs to report back
-	Shape     fleet.Resources // overrides of the autoscale config; zero: the provider's own
+	Shape     fleet.Resources // overrides of the autoscale config, each part 0: the provider's own; clouds with fixed sizes ignore it
 }
 
 // Bootstrap is what a machine needs to find and convince its controller.
@@ -172,11 +177,11 @@ type State string
 
 // The states of an instance.
 const (
-	StatePending  State = "pending"
+	StatePending  State = "pending" // also for states that the driver does not know: the machine is waited for
 	StateRunning  State = "running"
 	StateStopped  State = "stopped"
 	StateDeleting State = "deleting"
-	StateFailed   State = "failed"
+	StateFailed   State = "failed" // the machine is lost
 )
 
 // Instance is a machine as the cloud shows it.
@@ -185,7 +190,7 @@ type Instance struct {
 	Name  string
 	Tags  Tags
 	State State
-	Fault string // why it is stopped or failed, in the cloud's words
+	Fault string // why it is stopped, failed or still pending, in the cloud's words
 	// FaultClass is NoCapacity or Quota when that is why the cloud gave the machine
 	// up after it had accepted it: another offer or provider may have what this one
 	// lacks. Empty otherwise.
@@ -197,7 +202,7 @@ type Instance struct {
 	Addresses    []string
 	Offer        string
 	Capacity     fleet.Resources // of its shape; zero when the cloud does not tell
-	CreatedAt    time.Time       // zero when the cloud does not tell
+	CreatedAt    time.Time       // the same at each look; zero when the cloud does not tell
 }
 
 // Remnant is an object that was left without its machine.
@@ -264,8 +269,8 @@ type Kind struct {
 	// when machines of the kind run none.
 	Channel func(settings any) startup.Channel
 
-	// Open makes a driver from settings that have been validated. It calls no
-	// network.
+	// Open makes a driver from what NewSettings returned, filled in, validated and
+	// with defaults. It calls no network.
 	Open func(ctx context.Context, settings any, host Host) (Driver, error)
 
 	Defaults Defaults
