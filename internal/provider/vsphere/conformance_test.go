@@ -126,7 +126,7 @@ func account(t *testing.T, change map[string]any) providertest.Account {
 		},
 		Hang:      func(*testing.T) { s.Hang("FindByUuid") },
 		Calls:     s.Calls,
-		LifeCalls: 9,
+		LifeCalls: 10,
 		Provoke: map[provider.Class]func(*testing.T, provider.Driver) error{
 			provider.NotFound: func(t *testing.T, d provider.Driver) error {
 				_, err := d.Get(t.Context(), markOf(wish(901)).id())

@@ -179,20 +179,12 @@ func (d *driver) Get(ctx context.Context, id string) (provider.Instance, error) 
 }
 
 func (d *driver) look(ctx context.Context, s *session, m mark) (provider.Instance, error) {
-	found, ok, err := d.byUUID(ctx, s, m)
+	found, ok, f, err := d.find(ctx, s, m)
 	if err != nil {
 		return provider.Instance{}, err
 	}
 	if ok {
 		return d.shown(found, m), nil
-	}
-	p, err := d.known(ctx, s)
-	if err != nil {
-		return provider.Instance{}, err
-	}
-	f, err := d.flightOf(ctx, s, p, m)
-	if err != nil {
-		return provider.Instance{}, err
 	}
 	i := provider.Instance{ID: m.id(), Name: m.Name, Tags: m.tags()}
 	switch {
@@ -205,6 +197,23 @@ func (d *driver) look(ctx context.Context, s *session, m mark) (provider.Instanc
 		return provider.Instance{}, notFound(m.Name)
 	}
 	return i, nil
+}
+
+// find looks for a machine, and for its clone when it is not there. The clone
+// may end between these two looks; only a third proves that there is neither.
+func (d *driver) find(ctx context.Context, s *session, m mark) (found machine, ok bool, f flight, err error) {
+	if found, ok, err = d.byUUID(ctx, s, m); err != nil || ok {
+		return found, ok, f, err
+	}
+	p, err := d.known(ctx, s)
+	if err != nil {
+		return found, false, f, err
+	}
+	if f, err = d.flightOf(ctx, s, p, m); err != nil || f.running != nil || f.failed != nil {
+		return found, false, f, err
+	}
+	found, ok, err = d.byUUID(ctx, s, m)
+	return found, ok, f, err
 }
 
 func notFound(name string) error {
@@ -307,22 +316,13 @@ func (d *driver) Delete(ctx context.Context, id string) error {
 }
 
 func (d *driver) remove(ctx context.Context, s *session, m mark) error {
-	found, ok, err := d.byUUID(ctx, s, m)
-	if err != nil {
+	found, ok, f, err := d.find(ctx, s, m)
+	switch {
+	case err != nil:
 		return err
-	}
-	if !ok {
-		p, err := d.known(ctx, s)
-		if err != nil {
-			return err
-		}
-		f, err := d.flightOf(ctx, s, p, m)
-		switch {
-		case err != nil:
-			return err
-		case f.running != nil:
-			return s.cancel(ctx, f.running)
-		}
+	case !ok && f.running != nil:
+		return s.cancel(ctx, f.running)
+	case !ok:
 		return notFound(m.Name)
 	}
 	run := found.vm.Runtime
