@@ -53,6 +53,9 @@ func classOf(status int, code, message string) provider.Class {
 	if isOutOfCapacity(message) {
 		return provider.NoCapacity
 	}
+	if code == "InvalidParameter" && strings.Contains(strings.ToLower(message), "retry token") {
+		return provider.Conflict // used with another request: there is a machine
+	}
 	switch code {
 	case "LimitExceeded", "QuotaExceeded", "ServiceLimitExceeded", "CompartmentQuotaExceeded":
 		return provider.Quota
