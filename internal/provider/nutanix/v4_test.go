@@ -79,7 +79,7 @@ func accountV4(t *testing.T, source string) providertest.Account {
 	settings := settingsV4(s)
 	settings.VMCandidate = source
 	wrongCA := settings
-	wrongCA.CABundle = otherAuthority(t)
+	wrongCA.CABundle = providertest.OtherAuthority(t)
 	operation, calls := fake4.CloneVM, int64(lifeCallsV4)
 	if source != "golden" {
 		operation, calls = fake4.DeployTemplate, lifeCallsV4-1 // a template is no virtual machine with an ETag
