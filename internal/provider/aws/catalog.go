@@ -85,7 +85,7 @@ func (d *driver) Choices(ctx context.Context, setting string) ([]provider.Choice
 
 // imageChoices are the account's own images, newest first, and well-known ones.
 func (d *driver) imageChoices(ctx context.Context) ([]provider.Choice, error) {
-	list, err := d.api.DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, MaxResults: aws.Int32(imagePage), Filters: []types.Filter{filter("state", string(types.ImageStateAvailable))}})
+	list, err := d.api.DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{filter("state", string(types.ImageStateAvailable))}})
 	if err != nil {
 		return nil, err
 	}
