@@ -15,6 +15,7 @@ import (
 
 	"github.com/headroom-dev/headroom/internal/api"
 	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/price"
 	"github.com/headroom-dev/headroom/internal/provider/all"
 	"github.com/headroom-dev/headroom/internal/settings"
 )
@@ -83,6 +84,26 @@ func TestProviders(t *testing.T) {
 		}
 		fresh(t, page, before+begin+settings.Markdown("Settings", k.NewSettings())+end+after)
 	}
+}
+
+// TestCosts writes what the price lists cover into the guide.
+func TestCosts(t *testing.T) {
+	t.Parallel()
+	const page, begin, end = "guide/costs.md", "<!-- coverage:begin -->\n", "<!-- coverage:end -->\n"
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("docs/%s does not say where the coverage goes: it needs the lines %q and %q", page, begin, end)
+	}
+	rows, err := price.Rows()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh(t, page, before+begin+price.Coverage(rows)+end+after)
 }
 
 // TestDNSKinds writes the settings of the kinds of DNS services.

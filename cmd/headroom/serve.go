@@ -88,6 +88,7 @@ directory as admin.token, readable by its owner only.`,
 		f.StringVar(&cfg.TLSCert, "tls-cert", "", "PEM file with the certificate; without it the API speaks plain HTTP")
 		f.StringVar(&cfg.TLSKey, "tls-key", "", "PEM file with the key of the certificate")
 		f.StringVar(&cfg.AgentDir, "agent-dir", "", "directory with agents for machines of other systems: headroom-linux-arm64 and so on")
+		f.StringVar(&cfg.PriceTable, "price-table", "", "CSV file with prices of your own, which win over the list prices of vendors; see the guide \"Costs\"")
 		f.StringVar(&events, "retain-events", "30d", "how long events are kept")
 		f.StringVar(&srv, "retain-servers", "14d", "how long servers that are gone are kept")
 		f.StringVar(&session, "retain-sessions", "14d", "how long sessions that have ended are kept")

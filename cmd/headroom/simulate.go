@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -17,9 +18,11 @@ import (
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/headroom-dev/headroom/internal/app"
 	"github.com/headroom-dev/headroom/internal/cli"
 	"github.com/headroom-dev/headroom/internal/client"
 	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/all"
 	"github.com/headroom-dev/headroom/internal/service"
 	"github.com/headroom-dev/headroom/internal/simulate"
@@ -31,9 +34,12 @@ type simulation struct {
 	demand, history, pool          string
 	start, patience, warmUp        string
 	bootLaw, priceFile             string
+	priceTable, currency           string
 	exportTo, out, format          string
 	seed                           uint64
 }
+
+var currencyRule = regexp.MustCompile(`^[A-Z]{3}$`)
 
 const simulateLong = `Let a demand meet one policy or several, on virtual time, and compare how long
 people would have waited and what the machines would have cost. The planner, the
@@ -72,7 +78,9 @@ func newSimulate(streams cli.Streams) func(connect func() (*client.Client, error
 		f.StringVar(&s.bootLaw, "boot-law", simulate.BootLaws()[0], "how the times of --boot are distributed: "+strings.Join(simulate.BootLaws(), "|"))
 		f.StringArrayVar(&s.shapes, "shape", nil, "what a machine offers: PROVIDER=4cores,16Gi,1gpu; repeatable (default: what the provider's settings say)")
 		f.StringArrayVar(&s.prices, "price", nil, "price of a machine: PROVIDER=0.12/h; repeatable")
-		f.StringVar(&s.priceFile, "prices", "", "YAML file with prices: a mapping of providers to prices")
+		f.StringVar(&s.priceFile, "prices", "", "YAML file with prices like those of --price: a mapping of providers to prices")
+		f.StringVar(&s.currency, "currency", provider.DefaultCurrency, "currency of --price and --prices")
+		f.StringVar(&s.priceTable, "price-table", "", "CSV file with prices of your own, as serve --price-table takes it; --price wins over it, and it over the list prices of vendors")
 		f.StringVar(&s.patience, "patience", "10m", "waiting time after which a session is given up")
 		f.StringVar(&s.warmUp, "warm-up", "1h", "how long the policy is at work before the demand begins")
 		f.StringVar(&s.out, "out", "", "also write a report with a chart: FILE.html, FILE.svg or FILE.json")
@@ -152,6 +160,8 @@ func (s *simulation) check() error {
 		return usage("--output %q is not known: use table, json or yaml", s.format)
 	case !slices.Contains(simulate.BootLaws(), s.bootLaw):
 		return usage("--boot-law %q is not known: use one of %s", s.bootLaw, strings.Join(simulate.BootLaws(), ", "))
+	case !currencyRule.MatchString(s.currency):
+		return usage("--currency %q is no currency: write its three letters, for example EUR", s.currency)
 	case s.out != "" && !slices.Contains([]string{".html", ".htm", ".svg", ".json"}, strings.ToLower(filepath.Ext(s.out))):
 		return usage("--out %q: the name must end in .html, .svg or .json", s.out)
 	}
@@ -162,7 +172,11 @@ func (s *simulation) check() error {
 func (s *simulation) setting() (simulate.Setting, error) {
 	out := simulate.Setting{
 		Kinds: all.Kinds(nil), Seed: s.seed, BootLaw: s.bootLaw,
-		Boot: map[string]time.Duration{}, Shapes: map[string]fleet.Shape{}, Prices: map[string]float64{},
+		Boot: map[string]time.Duration{}, Shapes: map[string]fleet.Shape{}, Prices: map[string]float64{}, Currency: s.currency,
+	}
+	var err error
+	if out.Table, err = app.LoadPrices(s.priceTable, out.Kinds); err != nil {
+		return out, err
 	}
 	for _, d := range []struct {
 		flag, text string

@@ -7,7 +7,6 @@ import (
 	"net/http"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
-	"github.com/headroom-dev/headroom/internal/plan"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/service"
 	"github.com/headroom-dev/headroom/internal/settings"
@@ -45,9 +44,23 @@ func (a *api) insight() {
 	}, func(ctx context.Context, in *struct {
 		Pool string `query:"pool" doc:"Empty: every pool."`
 	},
-	) (*out[Items[plan.Decision]], error) {
-		d, err := a.Service.PlanPools(ctx, who(ctx), in.Pool)
-		return &out[Items[plan.Decision]]{Items[plan.Decision]{d}}, err
+	) (*out[Items[service.PricedPlan]], error) {
+		decisions, err := a.Service.PlanPools(ctx, who(ctx), in.Pool)
+		if err != nil {
+			return nil, err
+		}
+		priced, err := a.Service.PricePlans(ctx, who(ctx), decisions)
+		return &out[Items[service.PricedPlan]]{Items[service.PricedPlan]{priced}}, err
+	})
+	register(a, route{
+		id: "costs", method: http.MethodGet, path: "/api/v1/costs", tag: tag, summary: "What the machines cost that exist now", auth: tokenScheme,
+		description: "By autoscale config, provider and size. Prices are those of VM provider configs, of the table given to serve, and list prices of vendors without discounts and taxes. What has no price is said to have none and is not in the sums; currencies are summed apart.",
+	}, func(ctx context.Context, in *struct {
+		Pool string `query:"pool" doc:"Empty: every pool."`
+	},
+	) (*out[service.CostReport], error) {
+		r, err := a.Service.Costs(ctx, who(ctx), in.Pool)
+		return &out[service.CostReport]{r}, err
 	})
 	for _, e := range []struct {
 		plural, one string

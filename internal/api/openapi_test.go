@@ -46,7 +46,7 @@ func TestOpenAPIDocument(t *testing.T) {
 	if len(ids) < 50 {
 		t.Errorf("only %d operations", len(ids))
 	}
-	for _, name := range []string{"Pool", "VMProvider", "AutoscaleConfigSpec", "Server", "SessionView", "AcquireRequest", "Event", "Decision", "Problem"} {
+	for _, name := range []string{"Pool", "VMProvider", "AutoscaleConfigSpec", "Server", "SessionView", "AcquireRequest", "Event", "PricedPlan", "CostReport", "Problem"} {
 		if doc.Components.Schemas[name] == nil {
 			t.Errorf("no schema %s", name)
 		}

@@ -34,6 +34,11 @@ func (a *api) providers() {
 			all, err := a.Service.Catalog(ctx, who(ctx), d, setting)
 			return Items[service.Lookup]{all}, err
 		})
+	preview(a, "price", "Say what a machine of a VM provider config costs, for each size and place",
+		func(ctx context.Context, d service.Draft, _ string) (Items[service.OfferPrice], error) {
+			prices, err := a.Service.PriceProvider(ctx, who(ctx), d)
+			return Items[service.OfferPrice]{prices}, err
+		})
 	preview(a, "script", "Show the startup script of a VM provider config with sample values, secrets masked",
 		func(ctx context.Context, d service.Draft, _ string) (service.ScriptPreview, error) {
 			return a.Service.RenderScript(ctx, who(ctx), d)

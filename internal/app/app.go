@@ -121,7 +121,6 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 func (a *App) compose(ctx context.Context) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	registry.MustRegister(gauges.New(a.store, a.clock, a.log))
 	a.sims = &simClouds{clock: a.clock, clouds: map[string]*sim.Cloud{}}
 	kinds := all.Kinds(a.sims.get)
 	deriver, err := service.OpenDeriver(ctx, a.store, a.keeper)
@@ -137,6 +136,10 @@ func (a *App) compose(ctx context.Context) error {
 		kinds: kinds, dns: all.DNSKinds(), keeper: a.keeper, owner: a.store.Installation(), host: newHost(a.cfg, a.clock),
 		clock: a.clock, metrics: provider.NewMetrics(registry),
 	}
+	if open.prices, err = LoadPrices(a.cfg.PriceTable, kinds); err != nil {
+		return err
+	}
+	registry.MustRegister(gauges.New(a.store, a.clock, a.log, open.price))
 	agents := newAgentFiles(a.cfg)
 	a.control = control.New(control.Deps{
 		Store: a.store, Clock: a.clock, Log: a.log, Open: open.open, OpenDNS: open.openDNS, Shape: open.shape,
@@ -150,7 +153,7 @@ func (a *App) compose(ctx context.Context) error {
 	})
 	a.service, err = service.New(service.Deps{
 		Store: a.store, Clock: a.clock, Kinds: kinds, Keeper: a.keeper, Deriver: deriver, Log: a.log,
-		Shape: open.shape, Plan: a.planner(open.shape), Open: open.open, DNS: open.dns, OpenDNS: open.openDNS, URL: a.url, AgentSum: agents.sum,
+		Shape: open.shape, Price: open.price, Listed: open.prices.Has, Plan: a.planner(open.shape), Open: open.open, DNS: open.dns, OpenDNS: open.openDNS, URL: a.url, AgentSum: agents.sum,
 	})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/price"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/sim"
 	"github.com/headroom-dev/headroom/internal/secret"
@@ -28,6 +29,7 @@ type opener struct {
 	host    provider.Host
 	clock   clock.WithTicker
 	metrics *provider.Metrics
+	prices  *price.Table
 }
 
 func (o *opener) kind(name string) (provider.Kind, error) {
@@ -117,22 +119,49 @@ func (o *opener) open(ctx context.Context, obj *store.Object) (*provider.Client,
 // shape tells what a machine of a provider config offers; zero when its kind
 // cannot tell from the settings.
 func (o *opener) shape(spec fleet.VMProviderSpec) fleet.Resources {
+	if shaped, ok := o.public(spec).(provider.Shaped); ok {
+		return shaped.Shape()
+	}
+	return fleet.Resources{}
+}
+
+// price tells what a machine of a provider config costs.
+func (o *opener) price(spec fleet.VMProviderSpec, offer string) price.Quote {
+	return provider.Price(o.prices, spec, o.public(spec), offer)
+}
+
+// public are the settings of a provider config without secrets; nil when its
+// kind is not known.
+func (o *opener) public(spec fleet.VMProviderSpec) any {
 	kind, err := o.kind(spec.Provider)
 	if err != nil {
-		return fleet.Resources{}
+		return nil
 	}
 	decoded := kind.NewSettings()
-	if _, ok := decoded.(provider.Shaped); !ok {
-		return fleet.Resources{}
-	}
 	// The settings were checked when they were saved; what has become invalid
 	// since is reported by open.
 	if b, err := json.Marshal(spec.Settings); err == nil {
 		_ = json.Unmarshal(b, decoded)
 	}
 	settings.ApplyDefaults(decoded)
-	shaped, _ := decoded.(provider.Shaped)
-	return shaped.Shape()
+	return decoded
+}
+
+// LoadPrices reads the list prices and, over them, the operator's own table.
+func LoadPrices(file string, kinds []provider.Kind) (*price.Table, error) {
+	table, err := price.List()
+	if err != nil || file == "" {
+		return table, err
+	}
+	var names []string
+	for _, k := range kinds {
+		names = append(names, k.Name)
+	}
+	rows, err := price.ReadFile(file, names)
+	if err != nil {
+		return nil, err
+	}
+	return table.With(rows), nil
 }
 
 // simClouds are the simulated clouds of this process.

@@ -22,6 +22,7 @@ type Config struct {
 	Apply        []string // manifests to apply after the start
 	TLSCert      string   // PEM file; empty: plain HTTP
 	TLSKey       string
+	PriceTable   string // CSV file with the operator's own prices; empty: none
 	AgentDir     string // directory with agents for other systems; empty: none
 	Executable   string // path of the headroom binary, for the local provider
 	Version      string

@@ -156,7 +156,7 @@ func (a *app) root(commands Commands) *cobra.Command {
 	}
 	root.AddCommand(
 		a.applyCommand(), a.diffCommand(), a.deleteCommand(), a.providerCommand(), a.scriptCommand(), a.tokenCommand(),
-		a.getCommand(), a.describeCommand(), a.planCommand(), a.explainCommand(), a.eventsCommand(), a.logsCommand(),
+		a.getCommand(), a.describeCommand(), a.planCommand(), a.costCommand(), a.explainCommand(), a.eventsCommand(), a.logsCommand(),
 		a.sessionCommand(), a.serverCommand(),
 		a.versionCommand(), a.whoamiCommand(), a.docsCommand(),
 	)

@@ -23,7 +23,7 @@ func (a *app) planCommand() *cobra.Command {
 		Short: "Show what would be done now, and why",
 		Long: `Show what the controller would do now and why, without doing it: for each
 autoscale config what is there and what is needed, which machines would be made
-or retired, and the reasons why nothing else is done.`,
+or retired, what they cost, and the reasons why nothing else is done.`,
 		Example: "  headroom plan\n  headroom plan --pool desktops -o json",
 	}
 	cmd.Flags().StringVar(&pool, "pool", "", "only this pool")
@@ -57,7 +57,7 @@ or retired, and the reasons why nothing else is done.`,
 	return cmd
 }
 
-func (a *app) writeDecision(b *strings.Builder, d plan.Decision) {
+func (a *app) writeDecision(b *strings.Builder, d client.PricedPlan) {
 	now := a.clock.Now()
 	fmt.Fprintf(b, "pool %s\n", a.bold(d.Pool))
 	for _, r := range d.Reasons {
@@ -95,7 +95,7 @@ func (a *app) writeDecision(b *strings.Builder, d plan.Decision) {
 		}
 		b.WriteString("\n")
 		for _, g := range groupCreates(c.Creates) {
-			fmt.Fprintf(b, "    %s   %d × %s of %s: %s\n", a.tint("32", "create"), g.n, g.Provider, g.Capacity, oneLine(g.Reason))
+			fmt.Fprintf(b, "    %s   %d × %s of %s%s: %s\n", a.tint("32", "create"), g.n, g.Provider, g.Capacity, planPrice(d.Cost, g.Provider), oneLine(g.Reason))
 		}
 		for _, r := range c.Retires {
 			fmt.Fprintf(b, "    %s   %s (%s): %s\n", a.tint("33", "retire"), r.Name, r.Cause, oneLine(r.Reason))
@@ -110,6 +110,7 @@ func (a *app) writeDecision(b *strings.Builder, d plan.Decision) {
 			fmt.Fprintf(b, "    surplus  for %s\n", since(now, c.Surplus))
 		}
 	}
+	writePlanCost(b, d.Cost)
 	if !d.NextAt.IsZero() {
 		fmt.Fprintf(b, "  next change by time alone: %s\n", moment(now, d.NextAt))
 	}

@@ -25,6 +25,11 @@ func TestPlan(t *testing.T) {
 				"creates": []object{create, create}, "retires": []object{{"server": "01k", "name": "hr-1", "cause": "rotation", "reason": "it is 30 days old"}},
 				"reasons": []object{{"code": "max_instances", "message": "provider local is at max_instances 6"}, {"code": "provider_blocked", "message": "provider aws lacks capacity", "until": noon.Add(time.Minute)}},
 			}},
+			"cost": object{
+				"now":       object{"machines": 3, "amounts": []object{{"currency": "EUR", "per_hour": 0.3, "per_30_days": 216}}},
+				"after":     object{"machines": 4, "unknown": 2, "amounts": []object{{"currency": "EUR", "per_hour": 0.4, "per_30_days": 288}}},
+				"providers": []object{{"provider": "local", "price": object{"per_hour": 0.05, "currency": "EUR", "lines": []object{}, "missing": []string{"disk fast in north"}}}},
+			},
 		},
 		object{"pool": "empty", "at": noon, "configs": []object{}, "reasons": []object{{"code": "no_config", "message": "no autoscale config makes machines for this pool"}}})
 	golden(t, "plan", a.run("plan", "--pool", "desktops"))

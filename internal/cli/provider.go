@@ -15,7 +15,7 @@ import (
 
 func (a *app) providerCommand() *cobra.Command {
 	return group("provider", "Look at clouds and check their configs", "", groupConfig, a.providerKinds(),
-		a.providerCheck(), a.providerRender(), a.providerCatalog())
+		a.providerCheck(), a.providerRender(), a.providerCatalog(), a.providerPrice())
 }
 
 func (a *app) providerKinds() *cobra.Command {
@@ -212,7 +212,7 @@ sizes, networks and so on, as far as the cloud can tell.
 }
 
 func (a *app) printCatalog(all []client.Lookup) error {
-	k := kind{plural: "choices", columns: []column{{title: "SETTING"}, {title: "VALUE", flex: true}, {title: "LABEL", drop: 2, flex: true}, {title: "ABOUT", drop: 1, flex: true}}}
+	k := kind{plural: "choices", columns: []column{{title: "SETTING"}, {title: "VALUE", flex: true}, {title: "PRICE/H", drop: 3}, {title: "LABEL", drop: 2, flex: true}, {title: "ABOUT", drop: 1, flex: true}}}
 	var items []item
 	for _, l := range all {
 		if l.Error != "" {
@@ -220,7 +220,11 @@ func (a *app) printCatalog(all []client.Lookup) error {
 		}
 		for _, c := range l.Choices {
 			items = append(items, item{name: c.Value, value: c, cells: func(time.Time) []string {
-				return []string{l.Setting, c.Value, dash(c.Label), dash(c.Description)}
+				price := ""
+				if c.Price != nil {
+					price = eachPrice(*c.Price)
+				}
+				return []string{l.Setting, c.Value, dash(price), dash(c.Label), dash(c.Description)}
 			}})
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
-	"github.com/headroom-dev/headroom/internal/plan"
 )
 
 // ListEvents reads one page of events, in order of their sequence numbers.
@@ -17,10 +16,21 @@ func (c *Client) ListEvents(ctx context.Context, f EventFilter) ([]fleet.Event, 
 	return p.Items, err
 }
 
-// Plan is what would be done now, for one pool or, with an empty name, for all.
-func (c *Client) Plan(ctx context.Context, pool string) ([]plan.Decision, error) {
-	p, err := get[page[plan.Decision]](ctx, c, set("pool", pool), "plan")
+// Plan is what would be done now and what it costs, for one pool or, with an
+// empty name, for all.
+func (c *Client) Plan(ctx context.Context, pool string) ([]PricedPlan, error) {
+	p, err := get[page[PricedPlan]](ctx, c, set("pool", pool), "plan")
 	return p.Items, err
+}
+
+// Costs is what the machines cost that exist now, of one pool or, with an empty
+// name, of all.
+func (c *Client) Costs(ctx context.Context, pool string) (*CostReport, error) {
+	r, err := get[CostReport](ctx, c, set("pool", pool), "costs")
+	if err != nil {
+		return nil, err
+	}
+	return &r, nil
 }
 
 // Explain says why a thing is as it is, with its last events, oldest first. The sort is pools, servers or sessions.

@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/price"
 )
 
 // Draft names a VM provider config to look at: a stored one, or one of the
@@ -42,6 +43,14 @@ type Choice struct {
 	Value       string `json:"value"`
 	Label       string `json:"label,omitempty"`
 	Description string `json:"description,omitempty"`
+	// Price is what a machine costs, where the choice is one of sizes.
+	Price *price.Quote `json:"price,omitempty"`
+}
+
+// OfferPrice is what a machine costs in one of a provider's sizes and places.
+type OfferPrice struct {
+	Offer string      `json:"offer,omitempty"`
+	Price price.Quote `json:"price"`
 }
 
 // ScriptPreview shows what a machine would run.
@@ -82,6 +91,13 @@ func (c *Client) RenderProvider(ctx context.Context, d Draft) ([]RenderedCall, e
 // Catalog lists live choices for one setting, or for all with an empty name.
 func (c *Client) Catalog(ctx context.Context, d Draft, setting string) ([]Lookup, error) {
 	p, err := look[page[Lookup]](ctx, c, d, "catalog", set("setting", setting))
+	return p.Items, err
+}
+
+// PriceProvider says what a machine of a VM provider config costs, for each size
+// and place.
+func (c *Client) PriceProvider(ctx context.Context, d Draft) ([]OfferPrice, error) {
+	p, err := look[page[OfferPrice]](ctx, c, d, "price", nil)
 	return p.Items, err
 }
 

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/plan"
+	"github.com/headroom-dev/headroom/internal/price"
 )
 
 // Resource is a configured object of any kind as the API shows it.
@@ -145,6 +147,44 @@ type Session struct {
 	fleet.Session
 	QueuePosition int64  `json:"queue_position,omitempty"`
 	Explanation   string `json:"explanation,omitempty"`
+}
+
+// PricedPlan is what would be done with a pool now, and what that costs.
+type PricedPlan struct {
+	plan.Decision
+	Cost PlanCost `json:"cost"`
+}
+
+// PlanCost is what a pool costs now, and when the plan has been carried out.
+type PlanCost struct {
+	Now       price.Bill      `json:"now"`
+	After     price.Bill      `json:"after"`
+	Providers []ProviderPrice `json:"providers"`
+}
+
+// ProviderPrice is what a machine costs that is made with a VM provider.
+type ProviderPrice struct {
+	Provider string      `json:"provider"`
+	Price    price.Quote `json:"price"`
+}
+
+// CostReport is what machines cost that exist now.
+type CostReport struct {
+	At       time.Time      `json:"at"`
+	Machines []MachinesCost `json:"machines"`
+	Total    price.Bill     `json:"total"`
+}
+
+// MachinesCost is what those machines of one autoscale config cost that have the
+// same price.
+type MachinesCost struct {
+	Pool            string      `json:"pool"`
+	AutoscaleConfig string      `json:"autoscale_config"`
+	VMProvider      string      `json:"vm_provider"`
+	Offer           string      `json:"offer,omitempty"`
+	Price           price.Quote `json:"price"`
+	Cost            price.Bill  `json:"cost"`
+	Staying         int64       `json:"staying"`
 }
 
 // Explanation says why something is as it is.

@@ -13,7 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 
+	"github.com/headroom-dev/headroom/internal/cost"
 	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/price"
 	"github.com/headroom-dev/headroom/internal/snapshot"
 	"github.com/headroom-dev/headroom/internal/store"
 )
@@ -43,21 +45,23 @@ type Collector struct {
 
 	servers, sessions, capacity, free       *prometheus.Desc
 	circuit, instances, most, listed, swept *prometheus.Desc
-	remnants, names                         *prometheus.Desc
+	remnants, names, costs, priceless       *prometheus.Desc
 	works                                   *prometheus.Desc
+	price                                   cost.QuoteFunc
 
 	mu   sync.Mutex // held while the database is asked: one scrape asks for all
 	last []prometheus.Metric
 	at   time.Time
 }
 
-// New makes a collector. It asks nothing before it is collected.
-func New(s *store.Store, c clock.PassiveClock, log *slog.Logger) *Collector {
+// New makes a collector. It asks nothing before it is collected. A nil price
+// knows none.
+func New(s *store.Store, c clock.PassiveClock, log *slog.Logger, price cost.QuoteFunc) *Collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("headroom_"+name, help, labels, nil)
 	}
 	return &Collector{
-		store: s, clock: c, log: log,
+		store: s, clock: c, log: log, price: price,
 		servers:   desc("servers", "Servers that are not gone.", "pool", "vm_provider", "phase"),
 		sessions:  desc("sessions", "Sessions that have not ended.", "pool", "state"),
 		capacity:  desc("pool_capacity", "What the servers offer that take sessions.", "pool", "resource"),
@@ -69,6 +73,8 @@ func New(s *store.Store, c clock.PassiveClock, log *slog.Logger) *Collector {
 		swept:     desc("sweep_stopped", "1 while the clean-up of the provider has stopped itself.", "vm_provider"),
 		remnants:  desc("remnant_sweep_stopped", "1 while the clean-up of disks, addresses and other objects of the provider has stopped itself.", "vm_provider"),
 		names:     desc("dns_sweep_stopped", "1 while the clean-up of names at the DNS provider has stopped itself.", "dns_provider"),
+		costs:     desc("cost_per_hour", "What the machines cost that may exist, by known prices. A pool and provider with machines of which none has a price shows nothing.", "pool", "vm_provider", "currency"),
+		priceless: desc("machines_without_price", "Machines that may exist of which something has no price: headroom_cost_per_hour leaves that out.", "pool", "vm_provider"),
 		works:     desc("gauges_up", "1 when the gauges of the fleet could be read from the database."),
 	}
 }
@@ -76,7 +82,7 @@ func New(s *store.Store, c clock.PassiveClock, log *slog.Logger) *Collector {
 // Describe tells what Collect may send.
 func (c *Collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.servers, c.sessions, c.capacity, c.free, c.circuit, c.instances, c.most, c.listed, c.swept, c.remnants, c.names, c.works,
+		c.servers, c.sessions, c.capacity, c.free, c.circuit, c.instances, c.most, c.listed, c.swept, c.remnants, c.names, c.costs, c.priceless, c.works,
 	} {
 		to <- d
 	}
@@ -148,6 +154,11 @@ func (c *Collector) read(ctx context.Context) (list []prometheus.Metric, err err
 			list = append(list, more...)
 		}
 		more, err := c.readProviders(tx, instances)
+		if err != nil {
+			return err
+		}
+		list = append(list, more...)
+		more, err = c.readCosts(tx)
 		list = append(list, more...)
 		return err
 	})
@@ -226,6 +237,49 @@ func (c *Collector) readRoom(tx *store.Tx, pools []*store.Object) (list []promet
 				gauge(d, float64(r.GPUs), pool, "gpus"),
 				gauge(d, float64(r.Places), pool, "places"))
 		}
+	}
+	return list, nil
+}
+
+// readCosts sums what machines cost by pool, provider and currency.
+func (c *Collector) readCosts(tx *store.Tx) (list []prometheus.Metric, err error) {
+	rows, err := cost.Read(tx, "", c.price)
+	if err != nil {
+		return nil, err
+	}
+	bills := map[source]*price.Bill{}
+	of := func(s source) *price.Bill {
+		if bills[s] == nil {
+			bills[s] = &price.Bill{}
+		}
+		return bills[s]
+	}
+	for _, m := range rows {
+		of(source{m.Pool, m.VMProvider}).AddBill(m.Cost)
+	}
+	configs, err := tx.Objects(fleet.KindAutoscaleConfig)
+	if err != nil {
+		return nil, err
+	}
+	prices := cost.Pricing(tx, c.price)
+	for _, o := range configs { // a pool that has no machine costs 0, in the currency of the machines that it would have
+		spec, err := store.Spec[fleet.AutoscaleConfigSpec](o)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range spec.VMProviders {
+			q, err := prices.Of(name, 0, "")
+			if err != nil {
+				return nil, err
+			}
+			of(source{spec.Pool, name}).Add(q, 0)
+		}
+	}
+	for s, bill := range bills {
+		for _, a := range bill.Amounts {
+			list = append(list, gauge(c.costs, a.PerHour, s.pool, s.provider, a.Currency))
+		}
+		list = append(list, gauge(c.priceless, float64(bill.Unknown), s.pool, s.provider))
 	}
 	return list, nil
 }

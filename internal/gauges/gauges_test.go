@@ -14,6 +14,8 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/price"
+	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/snapshot"
 	"github.com/headroom-dev/headroom/internal/store"
 )
@@ -26,7 +28,12 @@ func world(t *testing.T) (*store.Store, *clocktesting.FakePassiveClock, *Collect
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	return s, clk, New(s, clk, slog.New(slog.DiscardHandler))
+	return s, clk, New(s, clk, slog.New(slog.DiscardHandler), quote)
+}
+
+// quote knows the prices that the config sets and no others.
+func quote(spec fleet.VMProviderSpec, offer string) price.Quote {
+	return provider.Price(nil, spec, nil, offer)
 }
 
 // scrape reads the gauges as a monitoring system does.
@@ -68,13 +75,14 @@ func TestGauges(t *testing.T) {
 	put(t, s, fleet.KindVMProvider, "tried", fleet.VMProviderSpec{MaxInstances: 1})
 	put(t, s, fleet.KindPool, "busy", fleet.PoolSpec{})
 	put(t, s, fleet.KindPool, "idle", fleet.PoolSpec{})
-	put(t, s, fleet.KindVMProvider, "good", fleet.VMProviderSpec{MaxInstances: 7})
-	put(t, s, fleet.KindVMProvider, "bad", fleet.VMProviderSpec{MaxInstances: 3})
+	put(t, s, fleet.KindVMProvider, "good", fleet.VMProviderSpec{MaxInstances: 7, Prices: map[string]float64{"big": 2, "small": 0.5}, Currency: "EUR"})
+	put(t, s, fleet.KindVMProvider, "bad", fleet.VMProviderSpec{MaxInstances: 3, Prices: map[string]float64{"*": 1}})
 	put(t, s, fleet.KindAutoscaleConfig, "c", fleet.AutoscaleConfigSpec{Pool: "idle", VMProviders: []string{"bad"}})
 	write(t, s, func(tx *store.Tx) error {
+		offers := map[string]string{"a": "big", "b": "small", "c": "odd"}
 		for id, phase := range map[string]fleet.Phase{"a": fleet.PhaseReady, "b": fleet.PhaseReady, "c": fleet.PhaseDeleting} {
 			if err := tx.InsertServer(&fleet.Server{
-				ID: id, Pool: "busy", VMProvider: "good", Phase: phase,
+				ID: id, Pool: "busy", VMProvider: "good", Phase: phase, Offer: offers[id],
 				Capacity: fleet.Resources{Cores: 4500, MemoryMiB: 1024}, Claimed: fleet.Resources{Cores: 500, MemoryMiB: 512},
 			}); err != nil {
 				return err
@@ -113,6 +121,8 @@ func TestGauges(t *testing.T) {
 		"headroom_sweep_stopped":           {`{vm_provider="bad"} 1`, `{vm_provider="good"} 0`},
 		"headroom_remnant_sweep_stopped":   {`{vm_provider="bad"} 1`, `{vm_provider="good"} 0`},
 		"headroom_dns_sweep_stopped":       {`{dns_provider="names"} 1`, `{dns_provider="good"} 0`},
+		"headroom_cost_per_hour":           {`{currency="EUR",pool="busy",vm_provider="good"} 2.5`, `{currency="USD",pool="idle",vm_provider="bad"} 0`},
+		"headroom_machines_without_price":  {`{pool="busy",vm_provider="good"} 1`, `{pool="idle",vm_provider="bad"} 0`},
 		"headroom_gauges_up":               {" 1"},
 	} {
 		for _, line := range want {

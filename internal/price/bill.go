@@ -58,8 +58,8 @@ func (b Bill) Clone() Bill {
 	return b
 }
 
-// String is the bill for people: "1.2 USD/h", "1.2 USD/h + 3 EUR/h, 2 machines
-// without a price".
+// String is the bill for people: "1.2 USD/h", "1.2 USD/h + 3 EUR/h (2 machines have
+// no full price)".
 func (b Bill) String() string {
 	var parts []string
 	for _, a := range b.Amounts {
@@ -72,9 +72,9 @@ func (b Bill) String() string {
 	case text == "":
 		return "unknown"
 	case b.Unknown == 1:
-		return text + ", without 1 machine that has no full price"
+		return text + " (1 machine has no full price)"
 	case b.Unknown > 1:
-		return fmt.Sprintf("%s, without %d machines that have no full price", text, b.Unknown)
+		return fmt.Sprintf("%s (%d machines have no full price)", text, b.Unknown)
 	}
 	return text
 }

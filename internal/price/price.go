@@ -102,6 +102,7 @@ const (
 	FromTable    Origin = "price_table" // the operator's own table
 	FromList     Origin = "list"        // the list prices that are part of the program
 	FromCloud    Origin = "cloud"       // told by the cloud's own API just now
+	ByHand       Origin = "by_hand"     // given to a back-test on its command line
 )
 
 // Line is the price of one item.

@@ -138,7 +138,7 @@ func TestBill(t *testing.T) {
 	if diff := cmp.Diff(want, b); diff != "" {
 		t.Errorf("bill (-want +got):\n%s", diff)
 	}
-	if got, want := b.String(), "2 EUR/h + 0.3 USD/h, without 2 machines that have no full price"; got != want {
+	if got, want := b.String(), "2 EUR/h + 0.3 USD/h (2 machines have no full price)"; got != want {
 		t.Errorf("the bill is %q, want %q", got, want)
 	}
 	after := b.Clone()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -21,19 +22,16 @@ const MaxTable = 32 << 20
 // mistakesShown is after how many mistakes the reading of a table ends.
 const mistakesShown = 20
 
-// The columns of a table. Those behind the first six may be left out.
-var (
-	columns = [...]string{"kind", "region", "part", "name", "price", "currency", "os", "market", "per", "date", "source"}
-	needed  = columns[:6]
-)
+// columns are those of a table. What stands behind the first few may be left out.
+var columns = [...]string{"kind", "region", "part", "name", "price", "currency", "os", "market", "per", "date", "source"}
+
+// columnsNeeded is how many may not.
+const columnsNeeded = 6
 
 var (
 	kindRule     = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 	currencyRule = regexp.MustCompile(`^[A-Z]{3}$`)
 )
-
-// Columns are the names of a table's columns.
-func Columns() []string { return slices.Clone(columns[:]) }
 
 // Read reads a table in CSV. Its first line names the columns; lines that begin
 // with # are left out. With kinds, others are a mistake. Errors are
@@ -74,6 +72,16 @@ func Read(name string, from io.Reader, kinds []string) ([]Row, error) {
 	return t.rows, nil
 }
 
+// ReadFile is [Read] of a file.
+func ReadFile(name string, kinds []string) (rows []Row, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fleet.Errorf(fleet.CodeInvalid, "the price table cannot be read: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return Read(name, f, kinds)
+}
+
 // reading is a table that is being read.
 type reading struct {
 	name     string
@@ -97,9 +105,9 @@ func (t *reading) header(head []string) error {
 		}
 		t.place[c] = i
 	}
-	for _, c := range needed {
+	for _, c := range columns[:columnsNeeded] {
 		if _, ok := t.place[c]; !ok {
-			return fleet.Errorf(fleet.CodeInvalid, "price table %s: column %q is missing: the first line must name at least %s", t.name, c, strings.Join(needed, ","))
+			return fleet.Errorf(fleet.CodeInvalid, "price table %s: column %q is missing: the first line must name at least %s", t.name, c, strings.Join(columns[:columnsNeeded], ","))
 		}
 	}
 	return nil

@@ -78,6 +78,21 @@ func Rows() ([]Row, error) {
 	return all, nil
 }
 
+// Has says that there are prices of a kind of VM provider.
+func (t *Table) Has(kind string) bool {
+	if t == nil {
+		return false
+	}
+	for _, l := range t.layers {
+		for k := range l.rows {
+			if k.kind == kind {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // With is the table with an operator's own prices over it.
 func (t *Table) With(rows []Row) *Table { return t.over(FromTable, rows) }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/price"
 	"github.com/headroom-dev/headroom/internal/startup"
 )
 
@@ -219,6 +220,9 @@ type Choice struct {
 	Value       string `json:"value"`
 	Label       string `json:"label,omitempty"`
 	Description string `json:"description,omitempty"`
+	// Price is what a machine of this size costs, where the choice is one of sizes.
+	// A driver fills it in when the cloud's API tells.
+	Price *price.Quote `json:"price,omitempty" doc:"What a machine of this size costs by the hour."`
 }
 
 // Report is the outcome of a check.

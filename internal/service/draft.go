@@ -165,6 +165,11 @@ func (s *Service) CheckProvider(ctx context.Context, p auth.Principal, d Draft) 
 	if err != nil {
 		return provider.Report{}, cloudError(o.Name, "checked", err)
 	}
+	spec, err := store.Spec[fleet.VMProviderSpec](o)
+	if err != nil {
+		return provider.Report{}, err
+	}
+	report.Findings = append(report.Findings, s.checkPrice(spec)...)
 	if report.Findings == nil {
 		report.Findings = []provider.Finding{}
 	}
@@ -232,6 +237,10 @@ func (s *Service) Catalog(ctx context.Context, p auth.Principal, d Draft, settin
 		}
 		all = []string{setting}
 	}
+	spec, err := store.Spec[fleet.VMProviderSpec](o)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]Lookup, 0, len(all))
 	for _, name := range all {
 		l := Lookup{Setting: name, Choices: []provider.Choice{}}
@@ -243,6 +252,7 @@ func (s *Service) Catalog(ctx context.Context, p auth.Principal, d Draft, settin
 			l.Error = err.Error()
 		default:
 			l.Choices = append(l.Choices, choices...)
+			s.priceChoices(spec, l.Choices)
 		}
 		out = append(out, l)
 	}

@@ -123,7 +123,10 @@ func (s *Service) ExplainPool(ctx context.Context, p auth.Principal, name string
 		e.State = "queueing"
 		e.add(LevelWarn, time.Time{}, "%s waiting for capacity", count(queued, "session"))
 	}
-	return e, s.addProviders(ctx, &e, d)
+	if err := s.addProviders(ctx, &e, d); err != nil {
+		return Explanation{}, err
+	}
+	return e, s.addCost(ctx, &e, name)
 }
 
 func (e *Explanation) add(level string, until time.Time, format string, args ...any) {

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/headroom-dev/headroom/internal/cost"
 	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/plan"
@@ -29,7 +30,7 @@ const (
 	MaxLimit            = 1000
 )
 
-// Deps are what the service works with. All but DNS, Plan, Open, OpenDNS, URL, AgentSum and Shape are
+// Deps are what the service works with. All but DNS, Plan, Open, OpenDNS, URL, AgentSum, Shape, Price and Listed are
 // needed.
 type Deps struct {
 	Store   *store.Store
@@ -55,6 +56,11 @@ type Deps struct {
 	AgentSum func(system, arch string) (sum string, ok bool)
 	// Shape tells what a machine of a VM provider config offers.
 	Shape snapshot.ShapeFunc
+	// Price tells what it costs; nil: no price is known.
+	Price cost.QuoteFunc
+	// Listed says that there are price lists for a kind of VM provider, so that a
+	// machine of it without a price is worth a word; nil: for none.
+	Listed func(kind string) bool
 }
 
 // Service is safe for concurrent use.

@@ -23,8 +23,8 @@ import (
 
 // cloudSettings are the settings of the kind of cloud that the tests know.
 type cloudSettings struct {
-	Region string `json:"region" doc:"Where." immutable:"true"`
-	Size   string `json:"size,omitempty" doc:"What."`
+	Region string `json:"region" doc:"Where." immutable:"true" lookup:"region"`
+	Size   string `json:"size,omitempty" doc:"What." lookup:"size"`
 	Token  string `json:"token" secret:"true" doc:"Credential."`
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/headroom-dev/headroom/internal/control"
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/plan"
+	"github.com/headroom-dev/headroom/internal/price"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/service"
 	"github.com/headroom-dev/headroom/internal/store"
@@ -113,6 +114,7 @@ type providerInUse struct {
 	name  string
 	owner provider.Owner
 	count *gauge
+	quote price.Quote
 }
 
 // visit is one session.
@@ -157,7 +159,7 @@ func (b *backTest) load(ctx context.Context) error {
 			}
 			specs[o.Name] = spec
 			b.providers = append(b.providers, providerInUse{
-				o.Name, provider.Owner{Installation: b.engine.Store.Installation(), Provider: o.Name}, newGauge(b.meter.window),
+				o.Name, provider.Owner{Installation: b.engine.Store.Installation(), Provider: o.Name}, newGauge(b.meter.window), b.setting.quote(o.Name, spec),
 			})
 			line, err := b.setting.describe(o.Name, spec)
 			if err != nil {

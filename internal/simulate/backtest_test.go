@@ -126,7 +126,7 @@ machine hours                 0.7        1.0          0.4
 machines at most                2          3            1
   made                          2          2            1
   deleted                       0          0            0
-cost                         0.33       0.51         0.18
+cost                     0.33 USD   0.51 USD     0.18 USD
 held back by a ceiling  0s (0.0%)  0s (0.0%)  16m (72.7%)
 `
 	got, _, _ := strings.Cut(b.String(), "\n\n")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
@@ -104,26 +105,31 @@ func (b *backTest) result(name string) *Result {
 	return r
 }
 
-// price tells what each provider did and what it costs.
+// price tells what each provider did and what it costs, each currency by itself.
 func (b *backTest) price(r *Result) {
-	prices := b.setting.Prices
-	total := 0.0
+	var left []string
+	sums := map[string]float64{}
 	for _, p := range b.providers {
 		p.count.advance(b.meter.window.to)
 		f := ProviderFigure{Name: p.name, Hours: round(p.count.hours(), 4), Most: int64(p.count.peak)}
-		price, ok := prices[p.name]
-		switch {
-		case ok:
-			f.Price = &price
-			total += p.count.hours() * price
-		case len(prices) > 0 && f.Hours > 0:
-			r.Notes = append(r.Notes, fmt.Sprintf("the cost leaves out provider %s, which has no price", p.name))
+		if q := p.quote; q.PerHour != nil {
+			f.Price, f.Currency, f.Origin = q.PerHour, q.Currency, q.Lines[0].Origin
+			sums[q.Currency] += p.count.hours() * *q.PerHour
+		}
+		if f.Hours > 0 && !p.quote.Known() {
+			note := "the cost leaves out provider " + p.name + ", which has no price"
+			if f.Price != nil {
+				note = "the cost of provider " + p.name + " leaves out what has no price: " + strings.Join(p.quote.Missing, ", ")
+			}
+			left = append(left, note)
 		}
 		r.Provider = append(r.Provider, f)
 	}
-	if len(prices) > 0 {
-		total = round(total, 4)
-		r.Cost = &total
+	for _, currency := range slices.Sorted(maps.Keys(sums)) {
+		r.Costs = append(r.Costs, Cost{Currency: currency, Amount: round(sums[currency], 4)})
+	}
+	if len(r.Costs) > 0 {
+		r.Notes = append(r.Notes, left...)
 	}
 }
 

@@ -73,11 +73,12 @@ func figures() []figure {
 		{"  made", count(func(r *Result) int64 { return r.Machines.Made }), nil},
 		{"  deleted", count(func(r *Result) int64 { return r.Machines.Deleted }), nil},
 		{"cost", func(r *Result) string {
-			if r.Cost == nil {
-				return "-"
+			var parts []string
+			for _, c := range r.Costs {
+				parts = append(parts, decimal(c.Amount, 2)+" "+c.Currency)
 			}
-			return decimal(*r.Cost, 2)
-		}, func(r *Result) bool { return r.Cost != nil }},
+			return fleet.Or(strings.Join(parts, " + "), "-")
+		}, func(r *Result) bool { return len(r.Costs) > 0 }},
 		{"held back by a ceiling", func(r *Result) string {
 			return tidy(r.Machines.AtCeiling).String() + " (" + percent(r.Machines.CeilingShare) + ")"
 		}, nil},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/price"
 )
 
 // Result is how one policy met a demand.
@@ -14,7 +15,7 @@ type Result struct {
 	Sessions SessionFigures   `json:"sessions"`
 	Waiting  WaitingFigures   `json:"waiting"`
 	Machines MachineFigures   `json:"machines"`
-	Cost     *float64         `json:"cost,omitempty"` // in the unit of the prices
+	Costs    []Cost           `json:"costs,omitempty"` // one for each currency; empty: nothing has a price
 	Provider []ProviderFigure `json:"providers"`
 	Assumed  []string         `json:"assumed"` // what was taken for granted of this policy
 	Notes    []string         `json:"notes,omitempty"`
@@ -59,6 +60,15 @@ type ProviderFigure struct {
 	Hours float64  `json:"machine_hours"`
 	Most  int64    `json:"most"`
 	Price *float64 `json:"price,omitempty"` // of a machine and hour
+	// Currency and origin of the price; see package price.
+	Currency string       `json:"currency,omitempty"`
+	Origin   price.Origin `json:"price_from,omitempty"`
+}
+
+// Cost is a sum in one currency.
+type Cost struct {
+	Currency string  `json:"currency"`
+	Amount   float64 `json:"amount"`
 }
 
 // Samples are mean values over stretches of equal length. Demand and machines

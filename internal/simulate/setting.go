@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/price"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/sim"
 	"github.com/headroom-dev/headroom/internal/settings"
@@ -25,7 +26,9 @@ type Setting struct {
 	Boot     map[string]time.Duration // from the create call until a machine is ready
 	BootLaw  string                   // one of BootLaws, for Boot; empty: the first
 	Shapes   map[string]fleet.Shape   // of machines; needed where the settings of a provider do not tell
-	Prices   map[string]float64       // of a machine and hour
+	Prices   map[string]float64       // of a machine and hour, by hand: they win over Table
+	Currency string                   // of Prices; empty: provider.DefaultCurrency
+	Table    *price.Table             // prices of what Prices does not name; nil: none
 	Patience time.Duration            // waiting time after which a session is given up; 0: DefaultPatience
 	WarmUp   time.Duration            // before the demand begins; 0: DefaultWarmUp
 }
@@ -128,10 +131,41 @@ func (s *Setting) describe(name string, spec fleet.VMProviderSpec) (string, erro
 		boot += " on average (" + string(b.Boot.Law) + ")"
 	}
 	parts = append(parts, boot, "at most "+strconv.FormatInt(spec.MaxInstances, 10)+" machines")
-	if price, ok := s.Prices[name]; ok {
-		parts = append(parts, strconv.FormatFloat(price, 'f', -1, 64)+" an hour")
+	if text := priceOf(s.quote(name, spec)); text != "" {
+		parts = append(parts, text)
 	}
 	return fmt.Sprintf("%s (%s): %s", name, kind.Name, strings.Join(parts, ", ")), nil
+}
+
+// quote is what a machine of a provider config costs. The offer that is tried
+// first stands for all.
+func (s *Setting) quote(name string, spec fleet.VMProviderSpec) price.Quote {
+	if p, ok := s.Prices[name]; ok {
+		return price.Fixed(name, p, fleet.Or(s.Currency, provider.DefaultCurrency), price.ByHand)
+	}
+	_, decoded, err := s.decode(spec)
+	if err != nil {
+		return price.Quote{}
+	}
+	return provider.Price(s.Table, spec, decoded, "")
+}
+
+// priceOf says what is taken for granted of a price, and where it is from; empty
+// when nothing is known.
+func priceOf(q price.Quote) string {
+	if q.PerHour == nil {
+		return ""
+	}
+	text := price.Figure(*q.PerHour) + " " + q.Currency + " an hour"
+	switch {
+	case q.Lines[0].Origin == price.FromProvider:
+		text += " (set in the VM provider)"
+	case q.Overridden():
+		text += " (price table)"
+	case q.Lines[0].Origin == price.FromList:
+		text += " (list price of " + q.Oldest() + ")"
+	}
+	return text
 }
 
 // check refuses names that no provider config has.

@@ -85,3 +85,34 @@ func (tx *Tx) PoolRooms() (map[string]PoolRoom, error) {
 	}
 	return rooms, nil
 }
+
+// MachineTally counts machines, made or about to be, that have in common what
+// their price depends on.
+type MachineTally struct {
+	Pool, AutoscaleConfig, VMProvider string
+	Revision                          int64 // of the VMProvider
+	Offer                             string
+	Phase                             fleet.Phase
+	Count                             int64
+}
+
+// TallyMachines counts the servers of providers that are not gone, of one pool
+// or with an empty name of all, in one query.
+func (tx *Tx) TallyMachines(pool string) ([]MachineTally, error) {
+	const columns = "pool, autoscale_config, vm_provider, provider_revision, offer, phase"
+	query, args := "SELECT "+columns+", COUNT(*) FROM servers WHERE live AND vm_provider <> ''", []any{}
+	if pool != "" {
+		query, args = query+" AND pool = $1", append(args, pool)
+	}
+	var list []MachineTally
+	err := tx.each(query+" GROUP BY "+columns, args, func(r *sql.Rows) error {
+		var t MachineTally
+		err := r.Scan(&t.Pool, &t.AutoscaleConfig, &t.VMProvider, &t.Revision, &t.Offer, &t.Phase, &t.Count)
+		list = append(list, t)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("counting machines: %w", err)
+	}
+	return list, nil
+}

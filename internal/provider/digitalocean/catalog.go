@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/headroom-dev/headroom/internal/price"
 	"github.com/headroom-dev/headroom/internal/provider"
 )
 
@@ -23,9 +24,9 @@ func (d *driver) Choices(ctx context.Context, setting string) ([]provider.Choice
 	case "size":
 		for s, e := range all(ctx, d.api.Sizes.List) {
 			if err = e; e == nil && s.Available && slices.Contains(s.Regions, d.settings.Region) {
+				now := price.Fixed(s.Slug, s.PriceHourly, "USD", price.FromCloud)
 				out = append(out, provider.Choice{
-					Value: s.Slug, Label: fmt.Sprintf("%d cores, %d MiB, %d GiB disk", s.Vcpus, s.Memory, s.Disk),
-					Description: fmt.Sprintf("%.5f USD an hour", s.PriceHourly),
+					Value: s.Slug, Label: fmt.Sprintf("%d cores, %d MiB, %d GiB disk", s.Vcpus, s.Memory, s.Disk), Price: &now,
 				})
 			}
 		}

@@ -21,7 +21,8 @@ func testTallies(t *testing.T, s *store.Store) {
 		one("a", "p", fleet.PhaseReady, plain),
 		one("b", "p", fleet.PhaseReady, func(v *fleet.Server) { v.Claimed = fleet.Resources{Cores: 1000, GPUs: 1} }),
 		one("c", "p", fleet.PhaseReady, func(v *fleet.Server) { v.MaxUsers, v.Users = 1, 1 }),
-		one("d", "p", fleet.PhaseReady, func(v *fleet.Server) { v.Missing = true }),
+		one("d", "p", fleet.PhaseReady, func(v *fleet.Server) { v.Missing, v.AutoscaleConfig, v.ProviderRevision, v.Offer = true, "c", 2, "o" }),
+		one("h", "p", fleet.PhaseReady, func(v *fleet.Server) { v.VMProvider, v.Missing = "", true }), // registered by hand
 		one("e", "p", fleet.PhaseBooting, plain),
 		one("f", "p", fleet.PhaseGone, plain),
 		one("g", "other", fleet.PhaseBooting, plain),
@@ -37,8 +38,27 @@ func testTallies(t *testing.T, s *store.Store) {
 	wantSame(t, "servers", servers, map[store.ServerTally]bool{
 		{Pool: "p", VMProvider: "v", Phase: fleet.PhaseReady, Count: 4}:       true,
 		{Pool: "p", VMProvider: "v", Phase: fleet.PhaseBooting, Count: 1}:     true,
+		{Pool: "p", VMProvider: "", Phase: fleet.PhaseReady, Count: 1}:        true,
 		{Pool: "other", VMProvider: "v", Phase: fleet.PhaseBooting, Count: 1}: true,
 	})
+	machines := func(pool string) map[store.MachineTally]bool {
+		return get(t, s, func(tx *store.Tx) (map[store.MachineTally]bool, error) {
+			list, err := tx.TallyMachines(pool)
+			set := map[store.MachineTally]bool{}
+			for _, v := range list {
+				set[v] = true
+			}
+			return set, err
+		})
+	}
+	other := store.MachineTally{Pool: "other", VMProvider: "v", Phase: fleet.PhaseBooting, Count: 1}
+	wantSame(t, "machines", machines(""), map[store.MachineTally]bool{
+		{Pool: "p", VMProvider: "v", Phase: fleet.PhaseReady, Count: 3}:                                                true,
+		{Pool: "p", VMProvider: "v", AutoscaleConfig: "c", Revision: 2, Offer: "o", Phase: fleet.PhaseReady, Count: 1}: true,
+		{Pool: "p", VMProvider: "v", Phase: fleet.PhaseBooting, Count: 1}:                                              true,
+		other: true,
+	})
+	wantSame(t, "machines of one pool", machines("other"), map[store.MachineTally]bool{other: true})
 	rooms := get(t, s, func(tx *store.Tx) (map[string]store.PoolRoom, error) { return tx.PoolRooms() })
 	wantSame(t, "rooms", rooms, map[string]store.PoolRoom{"p": {
 		Capacity: fleet.Resources{Cores: 12000, MemoryMiB: 3 << 40, GPUs: 3, Places: 6},
