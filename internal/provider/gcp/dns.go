@@ -160,7 +160,7 @@ func (n *names) Records(ctx context.Context, zone string) ([]dns.Record, error) 
 			for _, data := range s.Rrdatas {
 				r := dns.Record{Key: dns.Key{Name: name, Type: s.Type}, Value: data, TTL: time.Duration(s.Ttl) * time.Second}
 				if s.Type == "TXT" {
-					r.Value = unquoted(data)
+					r.Value = dns.Unquote(data)
 				}
 				out = append(out, r)
 			}
@@ -186,7 +186,7 @@ func (n *names) Set(ctx context.Context, zone string, records []dns.Record) erro
 		}
 		value := r.Value
 		if r.Type == "TXT" {
-			value = quoted(value)
+			value = dns.Quote(value)
 		}
 		if !slices.Contains(set.Rrdatas, value) {
 			set.Rrdatas = append(set.Rrdatas, value)
@@ -268,35 +268,4 @@ func absolute(name, zone string) string {
 		return zone + "."
 	}
 	return name + "." + zone + "."
-}
-
-// quoted is a text as zone files have it: in pieces of at most 255 bytes (RFC
-// 1035, sections 3.3 and 5.1).
-func quoted(text string) string {
-	var pieces []string
-	for first := true; first || text != ""; first = false {
-		n := min(len(text), 255)
-		pieces = append(pieces, `"`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text[:n])+`"`)
-		text = text[n:]
-	}
-	return strings.Join(pieces, " ")
-}
-
-// unquoted undoes quoted.
-func unquoted(data string) string {
-	var out strings.Builder
-	inside := false
-	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case c == '\\' && i+1 < len(data):
-			i++
-			out.WriteByte(data[i])
-		case c == '"':
-			inside = !inside
-		case c == ' ' && !inside && strings.Contains(data, `"`):
-		default:
-			out.WriteByte(c)
-		}
-	}
-	return out.String()
 }
