@@ -47,5 +47,6 @@ func DNSKinds() []dns.Kind {
 		azure.DNSKind(),
 		digitalocean.DNSKind(),
 		gcp.DNSKind(),
+		oci.DNSKind(),
 	}
 }

@@ -23,6 +23,7 @@ type report struct {
 	provider.Report
 	evidence
 	shapes map[string]core.Shape // that some availability domain offers
+	subnet bool                  // is there
 }
 
 func (r *report) add(verdict provider.Verdict, subject, message, remedy string) {
@@ -285,6 +286,7 @@ func (d *driver) checkNetwork(ctx context.Context, r *report) (bool, error) {
 	subject := "subnet " + s.SubnetOCID
 	n, err := d.network.GetSubnet(ctx, core.GetSubnetRequest{SubnetId: &s.SubnetOCID})
 	found, fatal := r.look(err, "SUBNET_READ")
+	r.subnet = found
 	switch {
 	case fatal != nil:
 		return false, fatal
@@ -334,7 +336,7 @@ func (d *driver) checkListings(ctx context.Context, r *report) (bool, error) {
 	if err := r.probe(err, "VNIC_ATTACHMENT_READ", "INSTANCE_INSPECT"); err != nil {
 		return false, err
 	}
-	if r.proven["SUBNET_READ"] { // else the subnet itself is what is missing
+	if r.subnet { // else it is what is missing
 		_, err = d.network.ListPrivateIps(ctx, core.ListPrivateIpsRequest{SubnetId: &s.SubnetOCID, Limit: one})
 		if err := r.probe(err, "PRIVATE_IP_READ"); err != nil {
 			return false, err

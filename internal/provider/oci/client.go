@@ -104,10 +104,13 @@ func (a Account) connect(realm string, now func() time.Time) (*connection, error
 
 // base is a client as the SDK's constructors make one, without what they take
 // from the environment: retries, a circuit breaker, logging, time limits and
-// certificates. A client without a policy makes each call once.
+// certificates. To many operations the SDK applies retries of its own unless the
+// client says that it wants none.
 func (c *connection) base(service, version string) common.BaseClient {
+	once := common.NoRetryPolicy()
 	return common.BaseClient{
-		HTTPClient: c.http, Signer: signer{c.keys}, Host: c.account.host(service, c.realm), BasePath: version,
+		Configuration: common.CustomClientConfiguration{RetryPolicy: &once},
+		HTTPClient:    c.http, Signer: signer{c.keys}, Host: c.account.host(service, c.realm), BasePath: version,
 		UserAgent: userAgent, Interceptor: unnamed,
 	}
 }

@@ -244,7 +244,6 @@ func account(t *testing.T, system string) providertest.Account {
 	}
 }
 
-
 // otherCA signed nothing here.
 const otherCA = `-----BEGIN CERTIFICATE-----
 MIIBjjCCATWgAwIBAgIUHsVUcJKOTvFzbVX13rp+Wuhrg7swCgYIKoZIzj0EAwIw

@@ -65,6 +65,7 @@ func (d *driver) captured(ctx context.Context, history string, state core.Consol
 			return nil
 		case core.ConsoleHistoryLifecycleStateFailed:
 			return provider.Errorf(provider.Unavailable, "Oracle Cloud could not capture the console")
+		case core.ConsoleHistoryLifecycleStateRequested, core.ConsoleHistoryLifecycleStateGettingHistory:
 		}
 		got, err := d.compute.GetConsoleHistory(ctx, core.GetConsoleHistoryRequest{InstanceConsoleHistoryId: &history})
 		if err != nil {

@@ -76,7 +76,7 @@
 // The SDK's constructors read OCI_* variables and ~/.oci and set up retries, a
 // circuit breaker and logging. They are not used: clients are made of their parts.
 // What the SDK does when the program starts stays: with OCI_GO_SDK_DEBUG set it
-// writes one line to standard error.
+// writes a line or two to standard error.
 //
 // API reference: https://docs.oracle.com/en-us/iaas/api/
 package oci

@@ -204,13 +204,15 @@ func forbiddenKeys(doc map[string]any, path string) []fleet.FieldError {
 	return problems
 }
 
-func lookUp(doc map[string]any, keys ...string) (any, bool) {
-	value, ok := doc[keys[0]]
-	if len(keys) == 1 || !ok {
-		return value, ok
+// lookUp follows keys into a document.
+func lookUp(doc map[string]any, keys ...string) (value any, ok bool) {
+	for _, key := range keys {
+		if value, ok = doc[key]; !ok {
+			return nil, false
+		}
+		doc, _ = value.(map[string]any)
 	}
-	inner, _ := value.(map[string]any)
-	return lookUp(inner, keys[1:]...)
+	return value, ok
 }
 
 // checkTypes decodes the override as the SDK does, and encodes it again: what

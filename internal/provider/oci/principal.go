@@ -183,7 +183,7 @@ func (p *principal) ask(ctx context.Context, details auth.X509FederationDetails,
 	if err != nil {
 		return "", provider.Errorf(provider.Unknown, "the request for a token cannot be made: %w", err)
 	}
-	resp, err := c.Call(ctx, &r)
+	resp, err := c.Call(ctx, &r) //nolint:bodyclose // the SDK closes it below
 	if resp != nil {
 		defer common.CloseBodyIfValid(resp)
 	}

@@ -24,6 +24,9 @@ var statements = map[string]string{ //nolint:gochecknoglobals // never changed
 	"VOLUME_ATTACHMENT_INSPECT":   "inspect volume-attachments",
 	"CONSOLE_HISTORY_READ":        "manage console-histories",
 	"WORKREQUEST_INSPECT":         "inspect work-requests",
+	"DNS_ZONE_READ":               "read dns-zones",
+	"DNS_RECORD_READ":             "use dns-records",
+	"DNS_RECORD_UPDATE":           "use dns-records",
 }
 
 // unseen are permissions that no call uses without making or removing

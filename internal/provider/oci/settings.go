@@ -260,4 +260,3 @@ func placeOf(ocid string) string {
 	}
 	return ""
 }
-

@@ -55,20 +55,6 @@ func (z *zone) summary(t *Tenancy) dns.ZoneSummary {
 	return out
 }
 
-func (t *Tenancy) listZones(r dns.ListZonesRequest) reply {
-	if !t.inside(r.CompartmentId) {
-		return absent()
-	}
-	var all []dns.ZoneSummary
-	for _, id := range sortedKeys(t.zones) {
-		z := t.zones[id]
-		if r.Name == nil || *r.Name == z.name {
-			all = append(all, z.summary(t))
-		}
-	}
-	return ok(all)
-}
-
 func (t *Tenancy) getZone(r dns.GetZoneRequest) reply {
 	z := t.find(*r.ZoneNameOrId, string(r.Scope), r.ViewId)
 	if z == nil {
@@ -104,61 +90,73 @@ func (t *Tenancy) zoneRecords(r dns.GetZoneRecordsRequest) reply {
 	return out
 }
 
-// patchRecords applies operations, all of them or none.
-func (t *Tenancy) patchRecords(r dns.PatchZoneRecordsRequest) reply {
+func (z *zone) has(domain string) bool {
+	return (domain == z.name || strings.HasSuffix(domain, "."+z.name)) && !strings.HasSuffix(domain, ".")
+}
+
+func (z *zone) changed(t *Tenancy) reply {
+	z.version++
+	out := ok(dns.RecordCollection{Items: append([]dns.Record{}, z.records...)})
+	out.header = map[string]string{"Etag": strconv.Itoa(z.version)}
+	return out
+}
+
+func (t *Tenancy) getSet(r dns.GetRRSetRequest) reply {
+	z := t.find(*r.ZoneNameOrId, string(r.Scope), r.ViewId)
+	if z == nil {
+		return absent()
+	}
+	items := without(z.records, func(o dns.Record) bool { return *o.Domain != *r.Domain || *o.Rtype != *r.Rtype })
+	return ok(dns.RrSet{Items: append([]dns.Record{}, items...)})
+}
+
+// updateSet makes the records of a domain and type be those given.
+func (t *Tenancy) updateSet(r dns.UpdateRRSetRequest) reply {
 	z := t.find(*r.ZoneNameOrId, string(r.Scope), r.ViewId)
 	switch {
 	case z == nil:
 		return absent()
 	case r.IfMatch != nil && *r.IfMatch != strconv.Itoa(z.version):
 		return fault(http.StatusPreconditionFailed, "NoEtagMatch", "The etag does not match")
+	case !z.has(*r.Domain):
+		return invalid("domain is outside of the zone, or ends with a dot")
+	case len(r.Items) == 0:
+		return invalid("no records are given")
 	}
-	records := slices.Clone(z.records)
-	for _, o := range r.Items {
-		fits := func(have dns.Record) bool {
-			return *have.Domain == *o.Domain && (o.Rtype == nil || *have.Rtype == *o.Rtype) && (o.Rdata == nil || *have.Rdata == *o.Rdata) && (o.Ttl == nil || o.Operation == dns.RecordOperationOperationAdd || *have.Ttl == *o.Ttl)
+	records := without(z.records, func(o dns.Record) bool { return *o.Domain == *r.Domain && *o.Rtype == *r.Rtype })
+	for _, i := range r.Items {
+		switch {
+		case *i.Domain != *r.Domain || *i.Rtype != *r.Rtype:
+			return invalid("a record is of another domain or type than the path")
+		case *i.Ttl != *r.Items[0].Ttl || *i.Ttl < 1:
+			return invalid("the records of a set have one time to live, of at least a second")
+		case *i.Rtype == "TXT" && !strings.HasPrefix(*i.Rdata, `"`):
+			return invalid("texts are in quotes")
 		}
-		if o.Domain == nil || *o.Domain != z.name && !strings.HasSuffix(*o.Domain, "."+z.name) || strings.HasSuffix(*o.Domain, ".") {
-			return invalid("domain is outside of the zone, or ends with a dot")
-		}
-		switch o.Operation {
-		case dns.RecordOperationOperationRemove:
-			if slices.ContainsFunc(records, func(have dns.Record) bool { return fits(have) && *have.IsProtected }) {
-				return invalid("protected records cannot be removed")
-			}
-			records = slices.DeleteFunc(records, fits)
-		case dns.RecordOperationOperationAdd:
-			if o.Rtype == nil || o.Rdata == nil || o.Ttl == nil || *o.Ttl < 1 {
-				return invalid("an addition needs rtype, rdata and ttl")
-			}
-			if *o.Rtype == "TXT" && !strings.HasPrefix(*o.Rdata, `"`) {
-				return invalid("texts are in quotes")
-			}
-			if !slices.ContainsFunc(records, fits) {
-				records = append(records, record(*o.Domain, *o.Rtype, *o.Ttl, *o.Rdata))
-			}
-			for i := range records { // one time to live for a set
-				if *records[i].Domain == *o.Domain && *records[i].Rtype == *o.Rtype {
-					records[i].Ttl = o.Ttl
-				}
-			}
-		case dns.RecordOperationOperationRequire:
-			if !slices.ContainsFunc(records, fits) {
-				return fault(http.StatusConflict, "Conflict", "a required record does not exist")
-			}
-		case dns.RecordOperationOperationProhibit:
-			if slices.ContainsFunc(records, fits) {
-				return fault(http.StatusConflict, "Conflict", "a prohibited record exists")
-			}
-		default:
-			return invalid("operation %q is not known", o.Operation)
-		}
+		records = append(records, record(*i.Domain, *i.Rtype, *i.Ttl, *i.Rdata))
 	}
 	z.records = records
-	z.version++
-	out := ok(dns.RecordCollection{Items: records})
-	out.header = map[string]string{"Etag": strconv.Itoa(z.version)}
-	return out
+	return z.changed(t)
+}
+
+// patchSet applies removals, all that a driver asks for.
+func (t *Tenancy) patchSet(r dns.PatchRRSetRequest) reply {
+	z := t.find(*r.ZoneNameOrId, string(r.Scope), r.ViewId)
+	switch {
+	case z == nil:
+		return absent()
+	case !z.has(*r.Domain):
+		return invalid("domain is outside of the zone, or ends with a dot")
+	}
+	for _, o := range r.Items {
+		if o.Operation != dns.RecordOperationOperationRemove || o.Domain == nil || *o.Domain != *r.Domain || o.Rtype == nil || *o.Rtype != *r.Rtype {
+			return invalid("an operation is none, or of another domain or type than the path")
+		}
+		z.records = without(z.records, func(have dns.Record) bool {
+			return *have.Domain == *o.Domain && *have.Rtype == *o.Rtype && !*have.IsProtected
+		})
+	}
+	return z.changed(t)
 }
 
 // Records lists the records of example.com as text, without those that every
@@ -189,4 +187,7 @@ func (t *Tenancy) AddRecord(domain, kind string, ttl int, data string) {
 }
 
 // PrivateZone makes a private zone of a name in a view and answers its OCID.
-func (t *Tenancy) PrivateZone(name, view string) string { defer t.locked()(); return t.addZone(name, view).id }
+func (t *Tenancy) PrivateZone(name, view string) string {
+	defer t.locked()()
+	return t.addZone(name, view).id
+}

@@ -128,6 +128,9 @@ func (t *Tenancy) Asked(id string) string {
 	return ""
 }
 
+// Body is the body of the last request, as it was sent.
+func (t *Tenancy) Body() string { defer t.locked()(); return t.body }
+
 // UserData is what cloud-init finds on an instance.
 func (t *Tenancy) UserData(id string) []byte {
 	defer t.locked()()

@@ -67,10 +67,11 @@ func operations() []operation {
 		op(get, v+"/compartments", (*Tenancy).listCompartments, "COMPARTMENT_INSPECT"),
 		op(get, v+"/compartments/{compartmentId}", (*Tenancy).getCompartment, "COMPARTMENT_INSPECT"),
 		op(get, "/20190729/services/{serviceName}/limits/{limitName}/resourceAvailability", (*Tenancy).availability, "RESOURCE_AVAILABILITY_READ"),
-		op(get, "/20180115/zones", (*Tenancy).listZones, "DNS_ZONE_INSPECT"),
 		op(get, "/20180115/zones/{zoneNameOrId}", (*Tenancy).getZone, "DNS_ZONE_READ"),
-		op(get, "/20180115/zones/{zoneNameOrId}/records", (*Tenancy).zoneRecords, "DNS_RECORD_READ"),
-		op(http.MethodPatch, "/20180115/zones/{zoneNameOrId}/records", (*Tenancy).patchRecords, "DNS_RECORD_UPDATE"),
+		op(get, "/20180115/zones/{zoneNameOrId}/records", (*Tenancy).zoneRecords, "DNS_ZONE_READ", "DNS_RECORD_READ"),
+		op(get, "/20180115/zones/{zoneNameOrId}/records/{domain}/{rtype}", (*Tenancy).getSet, "DNS_RECORD_READ"),
+		op(http.MethodPut, "/20180115/zones/{zoneNameOrId}/records/{domain}/{rtype}", (*Tenancy).updateSet, "DNS_RECORD_UPDATE"),
+		op(http.MethodPatch, "/20180115/zones/{zoneNameOrId}/records/{domain}/{rtype}", (*Tenancy).patchSet, "DNS_RECORD_UPDATE"),
 	}
 }
 
@@ -290,4 +291,3 @@ func (t *Tenancy) workRequestErrors(r workrequests.ListWorkRequestErrorsRequest)
 	}
 	return absent()
 }
-

@@ -148,6 +148,7 @@ func (s *Server) answer(t *Tenancy, r *http.Request, body []byte) reply {
 				return absent()
 			}
 		}
+		t.body = string(body)
 		out := o.do(t, req.Elem().Interface())
 		for _, text := range lacks(out.body) {
 			s.broken = append(s.broken, r.Method+" "+r.URL.Path+": "+text)

@@ -31,7 +31,9 @@ var notAuthenticated = "The required information to complete authentication was 
 // that must be in it, the digest of the body and the date.
 // https://docs.oracle.com/en-us/iaas/Content/API/Concepts/signingrequests.htm
 func (s *Server) authenticate(r *http.Request, body []byte) (*Tenancy, reply) {
-	refuse := func(text string) (*Tenancy, reply) { return nil, fault(http.StatusUnauthorized, "NotAuthenticated", text) }
+	refuse := func(text string) (*Tenancy, reply) {
+		return nil, fault(http.StatusUnauthorized, "NotAuthenticated", text)
+	}
 	sig := parseSignature(r.Header.Get("Authorization"))
 	if sig["version"] != "1" || sig["algorithm"] != "rsa-sha256" {
 		return refuse(notAuthenticated)

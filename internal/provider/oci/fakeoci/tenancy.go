@@ -35,6 +35,7 @@ type Tenancy struct {
 	expired  bool
 	calls    int64
 	tokens   int
+	body     string        // of the last request
 	boot     time.Duration // from the launch until it runs
 	lag      time.Duration // until a listing shows a new instance
 	limit    int
