@@ -40,7 +40,8 @@
 //
 // A launch that Oracle accepts and finds no room for goes from PROVISIONING to
 // TERMINATED. Only its work request tells why: machines that end within half an
-// hour of their creation are asked for it, at most five in one listing.
+// hour of their creation are asked for it, at most ten in one listing, and those
+// whose launch has failed are listed as failed for two minutes.
 //
 // # Least permissions
 //

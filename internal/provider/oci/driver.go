@@ -3,6 +3,7 @@ package oci
 import (
 	"context"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/oracle/oci-go-sdk/v65/core"
@@ -59,8 +60,11 @@ func (d *driver) Create(ctx context.Context, req provider.Request) (provider.Ins
 	return instance(&made.Instance), nil
 }
 
-// List implements provider.Driver. Instances that are gone stay listed as
-// TERMINATED for half a day.
+// List implements provider.Driver. Instances that have ended stay listed by the
+// service for half a day. They are left out, but for launches that have just
+// failed: so that the control loop hears of it at once, and not when it misses
+// the machine. They are shown for less than the grace period, within which the
+// sweep takes nothing for an orphan.
 func (d *driver) List(ctx context.Context, owner provider.Owner) iter.Seq2[provider.Instance, error] {
 	return func(yield func(provider.Instance, error) bool) {
 		found, err := d.ours(ctx, owner)
@@ -68,27 +72,25 @@ func (d *driver) List(ctx context.Context, owner provider.Owner) iter.Seq2[provi
 			yield(provider.Instance{}, err)
 			return
 		}
-		living := found[:0:0]
-		for i := range found {
-			if found[i].LifecycleState != core.InstanceLifecycleStateTerminated {
-				living = append(living, found[i])
+		living := slices.ContainsFunc(found, func(i core.Instance) bool { return i.LifecycleState != core.InstanceLifecycleStateTerminated })
+		addresses := map[string][]string{}
+		if living {
+			if addresses, err = d.addresses(ctx); err != nil {
+				yield(provider.Instance{}, err)
+				return
 			}
 		}
-		if len(living) == 0 {
-			return
-		}
-		addresses, err := d.addresses(ctx)
-		if err != nil {
-			yield(provider.Instance{}, err)
-			return
-		}
 		asked := 0
-		for i := range living {
-			out := instance(&living[i])
+		for i := range found {
+			ended := found[i].LifecycleState == core.InstanceLifecycleStateTerminated
+			out := instance(&found[i])
 			out.Addresses = addresses[out.ID]
-			if d.maybeStillborn(&living[i]) && asked < maxAsked {
+			if d.maybeStillborn(&found[i]) && (!ended || d.age(&found[i]) < failureListed) && asked < maxAsked {
 				asked++
-				out = d.stillborn(ctx, &living[i], out)
+				out = d.stillborn(ctx, &found[i], out)
+			}
+			if ended && out.State != provider.StateFailed {
+				continue
 			}
 			if !yield(out, nil) {
 				return

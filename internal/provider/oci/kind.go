@@ -12,6 +12,9 @@ import (
 // KindName is the name of the kind in a provider config.
 const KindName = "oci"
 
+// grace is the age below which a listing proves nothing about a machine.
+const grace = 2 * time.Minute
+
 // Kind describes instances of Oracle Cloud Infrastructure.
 func Kind() provider.Kind {
 	return provider.Kind{
@@ -40,7 +43,7 @@ func Kind() provider.Kind {
 		// https://docs.oracle.com/en-us/iaas/Content/API/Concepts/usingapi.htm#throttle
 		Defaults: provider.Defaults{
 			RateLimit: 8, Concurrency: 8, CallTimeout: provider.MaxCallTimeout,
-			BusyInterval: 5 * time.Second, RestInterval: time.Minute, Grace: 2 * time.Minute,
+			BusyInterval: 5 * time.Second, RestInterval: time.Minute, Grace: grace,
 			CreateBurst: 10, CreateRate: 1,
 		},
 	}

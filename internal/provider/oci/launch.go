@@ -18,8 +18,11 @@ const (
 	// launchTime is how long after its creation an instance that ends may have
 	// failed to be made. Older ones have been there.
 	launchTime = 30 * time.Minute
+	// failureListed is for how long after its creation an instance whose launch has
+	// failed is listed.
+	failureListed = grace - 10*time.Second
 	// maxAsked is how many machines of one listing are asked why they end.
-	maxAsked = 5
+	maxAsked = 10
 )
 
 // maybeStillborn says that an instance ends so early that it may have failed to
@@ -27,8 +30,10 @@ const (
 // TERMINATED.
 func (d *driver) maybeStillborn(i *core.Instance) bool {
 	ends := i.LifecycleState == core.InstanceLifecycleStateTerminating || i.LifecycleState == core.InstanceLifecycleStateTerminated
-	return ends && i.TimeCreated != nil && d.now().Sub(i.TimeCreated.Time) < launchTime
+	return ends && i.TimeCreated != nil && d.age(i) < launchTime
 }
+
+func (d *driver) age(i *core.Instance) time.Duration { return d.now().Sub(timeOf(i.TimeCreated)) }
 
 // stillborn asks the work request of the launch whether it failed, and why. An
 // instance that ends for other reasons stays as it is shown; so does one whose

@@ -155,8 +155,12 @@ func TestStillborn(t *testing.T) {
 	if got.FaultClass != provider.NoCapacity || !strings.Contains(got.Fault, "Out of host capacity") || got.Tags != request("a").Tags {
 		t.Errorf("%+v", got)
 	}
+	if all := listed(t, d); all[i.ID].State != provider.StateFailed || all[i.ID].FaultClass != provider.NoCapacity {
+		t.Errorf("what has just failed is listed as %v", all)
+	}
+	of.Age(i.ID, 2*time.Minute)
 	if all := listed(t, d); len(all) != 0 {
-		t.Errorf("what is over is listed: %v", all)
+		t.Errorf("what failed a while ago is listed: %v", all)
 	}
 	of.State(i.ID, "TERMINATING")
 	if all := listed(t, d); all[i.ID].State != provider.StateFailed || all[i.ID].FaultClass != provider.NoCapacity {
