@@ -56,8 +56,8 @@ func mutants() []mutant {
 		},
 		{
 			"remnants-off", "disks that were left over are not collected", `^TestFieldDisks`,
-			"internal/control/sweep.go",
-			"if !due || report {", "if due || !due || report {",
+			"internal/control/remnants.go",
+			"if sight.Count >= 2 && at.Sub(sight.FirstSeen) >= r.grace() {", "if false && at.Sub(sight.FirstSeen) >= r.grace() {",
 			nil,
 		},
 		{
@@ -190,6 +190,12 @@ func mutants() []mutant {
 			"delete-hammers", "a delete is repeated at once while listings leave the machine out", `^TestFieldADeleteIsNotRepeated`,
 			"internal/control/remove.go",
 			"if again && !listed {", "if false {",
+			nil,
+		},
+		{
+			"sweep-silent", "nobody is told that a sweep has stopped", `^TestFieldAnOldDatabase`,
+			"internal/control/sweeppass.go",
+			"changes = *kind.alert(&state) != text", "changes = false && *kind.alert(&state) != text",
 			nil,
 		},
 		{
