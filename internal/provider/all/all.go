@@ -44,6 +44,7 @@ func Kinds(clouds func(name string) *sim.Cloud) []provider.Kind {
 // the drivers of their clouds.
 func DNSKinds() []dns.Kind {
 	return []dns.Kind{
+		aws.DNSKind(),
 		azure.DNSKind(),
 		digitalocean.DNSKind(),
 		gcp.DNSKind(),

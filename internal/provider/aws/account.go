@@ -1,7 +1,10 @@
 package aws
 
 import (
+	"bufio"
 	"context"
+	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -117,8 +120,10 @@ func base(url string) *string {
 	return aws.String(strings.TrimSuffix(url, "/"))
 }
 
-// plain takes off what the SDK tells of the process that it runs in. Neither
-// header is part of the signature.
+// plain takes off what the SDK tells of the process that it runs in; neither
+// header is part of the signature. And it refuses answers that are none of AWS's:
+// the SDK reads whatever it does not know as an empty answer, so that the page of
+// a proxy would pass for a listing without machines.
 type plain struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
@@ -126,7 +131,29 @@ func (p plain) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("User-Agent", "headroom")
 	r.Header.Del("X-Amzn-Trace-Id")
-	return p.next.RoundTrip(r)
+	resp, err := p.next.RoundTrip(r)
+	if err != nil || resp.StatusCode >= http.StatusMultipleChoices {
+		return resp, err
+	}
+	body := bufio.NewReaderSize(resp.Body, 1<<10)
+	if head, err := body.Peek(body.Size()); !answerRule.Match(head) {
+		_ = resp.Body.Close()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		return nil, provider.Errorf(provider.Unavailable, "the answer, with status %d, is none of AWS's: check endpoint, and the proxies in between", resp.StatusCode)
+	}
+	resp.Body = peeked{body, resp.Body}
+	return resp, nil
+}
+
+// answerRule fits the beginning of every answer of the three services: an XML
+// document whose root is named after the operation.
+var answerRule = regexp.MustCompile(`^\s*(?:<\?xml[^>]*\?>)?\s*<[A-Za-z0-9]+Response[\s>]`)
+
+type peeked struct {
+	io.Reader
+	io.Closer
 }
 
 // CloseIdleConnections lets http.Client.CloseIdleConnections reach the

@@ -219,7 +219,8 @@ func (d *driver) Get(ctx context.Context, id string) (provider.Instance, error) 
 			return out, nil
 		}
 	}
-	return provider.Instance{}, provider.Errorf(provider.NotFound, "instance %s does not exist", id)
+	// What does not exist is answered with an error.
+	return provider.Instance{}, provider.Errorf(provider.Unavailable, "EC2 answered nothing about instance %s", id)
 }
 
 // Delete implements provider.Driver.

@@ -25,3 +25,14 @@ func testKey(t *testing.T) *rsa.PrivateKey {
 func pemOf(k *rsa.PrivateKey) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(k)}))
 }
+
+var theOtherKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
+func otherKey(t *testing.T) *rsa.PrivateKey {
+	t.Helper()
+	k, err := theOtherKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}

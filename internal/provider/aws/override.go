@@ -34,6 +34,7 @@ var notOverridden = map[string]string{
 	"SubnetId":              "is chosen among subnet_ids: leave it out",
 	"SecurityGroupIds":      "is chosen by security_group_ids: leave it out",
 	"SecurityGroups":        "names groups of EC2-Classic: write their ids into security_group_ids",
+	"Operator":              "would hand the machine to another service, which alone could delete it: leave it out",
 	"DisableApiTermination": "would keep machines from being deleted: leave it out",
 	"PrivateIpAddress":      "would give all machines one address: leave it out",
 	"Ipv6Addresses":         "would give all machines one address: write Ipv6AddressCount into NetworkInterfaces",
@@ -121,7 +122,7 @@ func (s *Settings) applyOverride(in *ec2.RunInstancesInput) error {
 	if err != nil {
 		return fault(err)
 	}
-	if want, _ := prune(merged).(map[string]any); !reflect.DeepEqual(want, again) {
+	if want, _ := prune(merged, reflect.TypeFor[ec2.RunInstancesInput]()).(map[string]any); !reflect.DeepEqual(want, again) {
 		text, _ := json.Marshal(again) // it was read from JSON
 		return provider.Errorf(provider.Invalid, "changes its meaning when the SDK reads it: it becomes %s", text[:min(len(text), 300)])
 	}
@@ -136,7 +137,7 @@ func document(in *ec2.RunInstancesInput) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, _ := prune(doc).(map[string]any)
+	out, _ := prune(doc, reflect.TypeFor[ec2.RunInstancesInput]()).(map[string]any)
 	return out, nil
 }
 
@@ -153,32 +154,37 @@ func plainDocument(v any) (map[string]any, error) {
 	return out, err
 }
 
-// prune drops what is not sent: null, empty text, empty lists. An object that is
-// empty is kept, except in the place of a list's.
-func prune(v any) any {
+// prune drops what is not sent: null, empty lists, and values of enumerations
+// that are empty. Other empty text is sent: an empty NoDevice takes a device away.
+func prune(v any, t reflect.Type) any {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	switch v := v.(type) {
 	case map[string]any:
 		out := map[string]any{}
 		for key, value := range v {
-			switch kept := prune(value).(type) {
-			case nil:
-			case string:
-				if kept != "" {
-					out[key] = kept
+			typ := reflect.TypeFor[any]()
+			if t.Kind() == reflect.Struct {
+				if f, ok := t.FieldByName(key); ok {
+					typ = f.Type
 				}
-			case []any:
-				if len(kept) > 0 {
-					out[key] = kept
-				}
-			default:
-				out[key] = kept
 			}
+			list, isList := value.([]any)
+			if value == nil || isList && len(list) == 0 || value == "" && typ.Kind() == reflect.String {
+				continue
+			}
+			out[key] = prune(value, typ)
 		}
 		return out
 	case []any:
+		typ := reflect.TypeFor[any]()
+		if t.Kind() == reflect.Slice {
+			typ = t.Elem()
+		}
 		out := make([]any, len(v))
 		for i, value := range v {
-			out[i] = prune(value)
+			out[i] = prune(value, typ)
 		}
 		return out
 	}

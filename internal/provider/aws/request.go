@@ -201,6 +201,9 @@ func orGP3(kind string) string {
 // sealInterfaces puts the machine into its subnet, and lets every interface that
 // is made for it end with it.
 func (s *Settings) sealInterfaces(in *ec2.RunInstancesInput, o offer) {
+	for i := range in.SecondaryInterfaces {
+		in.SecondaryInterfaces[i].DeleteOnTermination = aws.Bool(true)
+	}
 	if o.subnet == "" && len(in.NetworkInterfaces) == 0 {
 		in.SecurityGroupIds = s.SecurityGroupIDs // the interface that EC2 makes by itself ends with the instance
 		return

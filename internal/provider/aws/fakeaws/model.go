@@ -91,9 +91,22 @@ func LoadModel(dir string) (*Model, error) {
 		if err := json.Unmarshal(text, s); err != nil {
 			return nil, fmt.Errorf("botocore's model of %s: %w", name, err)
 		}
+		for _, n := range newer {
+			if sh := s.Shapes[n.shape]; n.service == name && sh != nil && sh.Members[n.member] == nil {
+				sh.Members[n.member] = &reference{Shape: n.as, LocationName: n.location}
+			}
+		}
 		m.services[name] = s
 	}
 	return m, nil
+}
+
+// newer are members that the services have and botocore 1.29, the oldest version
+// that is in use here, does not.
+var newer = []struct{ service, shape, member, as, location string }{
+	{"ec2", "DescribeImagesRequest", "MaxResults", "Integer", ""}, // since May 2023
+	{"ec2", "DescribeImagesRequest", "NextToken", "String", ""},
+	{"ec2", "DescribeImagesResult", "NextToken", "String", "nextToken"},
 }
 
 // readModel reads a model that may be compressed, as later versions have it.

@@ -98,7 +98,9 @@ func (s *service) readXML(ref *reference, e *element, at string) (any, []string)
 // have.
 func (s *service) writeXML(b *strings.Builder, ref *reference, value any, at string) []string {
 	sh := s.Shapes[ref.Shape]
-	wrong := func(want string) []string { return []string{fmt.Sprintf("answer: %s is %v, expected %s", at, value, want)} }
+	wrong := func(want string) []string {
+		return []string{fmt.Sprintf("answer: %s is %v, expected %s", at, value, want)}
+	}
 	switch sh.Type {
 	case "structure":
 		fields, ok := value.(map[string]any)
