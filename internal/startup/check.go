@@ -12,9 +12,9 @@ import (
 const MaxScript = 512 << 10
 
 // Check finds what is wrong with a script before a machine is made with it:
-// braces and variables, a language that the machines cannot run, Bash that
-// cannot be parsed (as a warning, since what is written into a file by the
-// script may be meant so).
+// braces and variables, a language that the machines cannot run; as warnings,
+// Bash that cannot be parsed, since what is written into a file by the script may
+// be meant so, and variables that no machine has a value for.
 func Check(script string, ch Channel) []Problem {
 	if strings.TrimSpace(script) == "" {
 		return nil
@@ -32,10 +32,13 @@ func Check(script string, ch Channel) []Problem {
 	if p, wrong := checkLanguage(script, ch); wrong {
 		problems = append(problems, p)
 	}
-	if len(problems) == 0 && LanguageOf(script, ch.System) == Shell {
-		problems = append(problems, checkShell(rendered)...)
+	if len(problems) > 0 {
+		return problems
 	}
-	return problems
+	if LanguageOf(script, ch.System) == Shell {
+		problems = checkShell(rendered)
+	}
+	return append(problems, neverFilled(script)...)
 }
 
 func checkLanguage(script string, ch Channel) (Problem, bool) {

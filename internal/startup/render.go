@@ -29,8 +29,9 @@ func (p Problem) String() string {
 
 // segment is a part of a script: text as it is, or the name of a variable.
 type segment struct {
-	text     string
-	variable string
+	text         string
+	variable     string
+	line, column int // of a variable
 }
 
 // split takes a script apart. "{name}" stands for a variable, "{{" and "}}" for
@@ -73,7 +74,7 @@ func split(script string) (segments []segment, problems []Problem) {
 				break
 			}
 			flush()
-			segments = append(segments, segment{variable: name})
+			segments = append(segments, segment{variable: name, line: line, column: column})
 		case r == '}':
 			wrong("this } ends no variable: write }} for a brace")
 		default:

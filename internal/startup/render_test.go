@@ -55,14 +55,18 @@ func TestCheck(t *testing.T) {
 		ch     startup.Channel
 		want   []string
 	}{
-		"nothing":          {"", startup.Channel{}, nil},
-		"a clean script":   {"#!/bin/sh\necho {server_id} ${{HOME}}\n", linux, nil},
-		"a stray {":        {"#!/bin/sh\necho ${HOME}\n", linux, []string{`line 2, column 7: there is no variable {HOME}: write {{HOME}} if`}},
-		"a brace alone":    {"#!/bin/sh\nf() {\n:\n}\n", linux, []string{"line 2, column 5: this { begins no variable", "line 4, column 1: this } ends no variable"}},
-		"a misspelt name":  {"#!/bin/sh\n# ünï {server_hostnam}\n", linux, []string{`line 2, column 7: there is no variable {server_hostnam}: did you mean {server_hostname}? write`}},
-		"an unknown name":  {"#!/bin/sh\necho {nothing_like_it_at_all}\n", linux, []string{"write {{nothing_like_it_at_all}} if the braces are part of the script"}},
-		"an open end":      {"#!/bin/sh\necho {server_id", linux, []string{"line 2, column 6: this { begins no variable"}},
-		"broken Bash":      {"#!/bin/bash\nif true; then\n  echo {server_id}\n", linux, []string{"Bash cannot read this"}},
+		"nothing":         {"", startup.Channel{}, nil},
+		"a clean script":  {"#!/bin/sh\necho {server_id} ${{HOME}}\n", linux, nil},
+		"a stray {":       {"#!/bin/sh\necho ${HOME}\n", linux, []string{`line 2, column 7: there is no variable {HOME}: write {{HOME}} if`}},
+		"a brace alone":   {"#!/bin/sh\nf() {\n:\n}\n", linux, []string{"line 2, column 5: this { begins no variable", "line 4, column 1: this } ends no variable"}},
+		"a misspelt name": {"#!/bin/sh\n# ünï {server_hostnam}\n", linux, []string{`line 2, column 7: there is no variable {server_hostnam}: did you mean {server_hostname}? write`}},
+		"an unknown name": {"#!/bin/sh\necho {nothing_like_it_at_all}\n", linux, []string{"write {{nothing_like_it_at_all}} if the braces are part of the script"}},
+		"an open end":     {"#!/bin/sh\necho {server_id", linux, []string{"line 2, column 6: this { begins no variable"}},
+		"broken Bash":     {"#!/bin/bash\nif true; then\n  echo {server_id}\n", linux, []string{"Bash cannot read this"}},
+		"a directory": {
+			"#!/bin/sh\n[ -z \"{domain}\" ] || join {domain} {ad_join_credential} {{domain}}\n", linux,
+			[]string{"line 2, column 7: {domain} is always empty: no directory", "line 2, column 36: {ad_join_credential} is always empty"},
+		},
 		"no script wanted": {"#!/bin/sh\n", startup.Channel{}, []string{"run no startup script"}},
 		"too large":        {"#!/bin/sh\n" + strings.Repeat("#", startup.MaxScript), linux, []string{"are the most"}},
 		"a zero byte":      {"#!/bin/sh\n\x00", linux, []string{"zero byte"}},
@@ -84,7 +88,7 @@ func TestCheck(t *testing.T) {
 				if !strings.Contains(p.String(), c.want[i]) {
 					t.Errorf("problem %q, expected %q", p, c.want[i])
 				}
-				if p.Warning != (name == "broken Bash") {
+				if p.Warning != (name == "broken Bash" || name == "a directory") {
 					t.Errorf("problem %q: a warning is %v", p, p.Warning)
 				}
 			}

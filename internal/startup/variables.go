@@ -6,7 +6,10 @@ type Variable struct {
 	About  string `json:"about"`
 	Secret bool   `json:"secret,omitempty" doc:"Masked wherever a script is shown."`
 	sample string
+	never  string // why it has a value for no machine
 }
+
+const noDirectory = "no directory (Active Directory) can be configured, so that a machine does not join one by it"
 
 // Variables lists everything that a script can name in braces. One that has no
 // value for a machine renders as nothing.
@@ -25,12 +28,30 @@ func Variables() []Variable {
 		{Name: "nginx_key_in", About: "tls_key of the autoscale config", Secret: true},
 		{Name: "connection_username", About: "connection_username of the autoscale config"},
 		{Name: "connection_password", About: "connection_password of the autoscale config", Secret: true},
-		{Name: "domain", About: "directory domain that the machine joins; empty, since no directory can be configured yet"},
-		{Name: "ad_join_credential", About: "one-time password for joining the domain; empty likewise", Secret: true},
+		{Name: "domain", About: "directory domain that the machine joins; empty, since no directory can be configured yet", never: noDirectory},
+		{Name: "ad_join_credential", About: "one-time password for joining the domain; empty likewise", Secret: true, never: noDirectory},
 		{Name: "ssh_key", About: "ssh_public_key of the provider's settings"},
 		{Name: "agent_url", About: "where the machine fetches the agent for its system; a script that names it installs the agent itself", sample: "https://headroom.example.com/download/headroom-linux-amd64"},
 		{Name: "agent_sha256", About: "SHA-256 of that file in hexadecimal", sample: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
 	}
+}
+
+// neverFilled warns of the variables of a script that have no value for any
+// machine, once for each. They are no mistake: a script that is used elsewhere
+// too may ask whether they are empty.
+func neverFilled(script string) (problems []Problem) {
+	reasons := map[string]string{}
+	for _, v := range Variables() {
+		reasons[v.Name] = v.never
+	}
+	segments, _ := split(script)
+	for _, s := range segments {
+		if reason := reasons[s.variable]; reason != "" {
+			problems = append(problems, Problem{Line: s.line, Column: s.column, Message: "{" + s.variable + "} is always empty: " + reason, Warning: true})
+			delete(reasons, s.variable)
+		}
+	}
+	return problems
 }
 
 // Samples are values for a preview.

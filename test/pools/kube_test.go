@@ -52,3 +52,23 @@ func TestHarvester(t *testing.T) {
 		tenant.Image(t, "image-noble")
 	}, map[string]any{"image": "image-noble"})
 }
+
+// TestKubeVirtInAnotherNamespace changes the namespace of the settings by apply.
+func TestKubeVirtInAnotherNamespace(t *testing.T) {
+	t.Parallel()
+	rig := kuberig.Open(t)
+	place := func() pools.Place {
+		tenant := rig.Tenant(t, "providers/kubevirt.md")
+		tenant.Claim(t, "ubuntu-noble", "2Gi", nil)
+		tenant.Begin(t)
+		return pools.Place{
+			Settings: onKube(tenant.Access(tenant.Proxy(t)), map[string]any{"disk_source": "ubuntu-noble", "storage_class": kuberig.ClassImmediate}),
+			Machines: func(t *testing.T) int { t.Helper(); return tenant.Machines(t) },
+			Leftovers: func(t *testing.T) []string {
+				t.Helper()
+				return tenant.Leftovers(t)
+			},
+		}
+	}
+	pools.Move(t, "kubevirt", place(), place())
+}

@@ -500,9 +500,6 @@ func TestManifests(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, c.change)
 			if _, err := b.driver.Create(t.Context(), b.request()); err != nil {
-				if name == "data source" && strings.Contains(err.Error(), "images") { // there is none: KubeVirt looks
-					return
-				}
 				t.Fatal(err)
 			}
 			vm := b.Get(t, kuberig.Machines, "hr-1")
