@@ -11,13 +11,19 @@ import (
 	"github.com/headroom-dev/headroom/internal/provider"
 )
 
-// reasonClass is the class of a machine-readable reason of the API (the
-// enumeration of message_resource); empty: that of the HTTP status counts.
+// reasonClass is the class of a machine-readable reason of the API: the
+// enumeration of message_resource with v3, the error group with v4, which no
+// published model lists; empty: that of the HTTP status counts.
+//
+// That v3 says RESOURCE_SHORTAGE of a cluster whose storage pool is above its
+// threshold: https://github.com/nutanix-cloud-native/packer-plugin-nutanix/issues/402.
+// That v4 says INSUFFICIENT_RESOURCES_ERROR, code VMM-30128, where no host has
+// room: https://github.com/nutanix/nutanix.ansible/pull/1143.
 func reasonClass(reason string) provider.Class {
 	switch reason {
 	case "ENTITY_NOT_FOUND":
 		return provider.NotFound
-	case "RESOURCE_SHORTAGE", "AFFINITY_FAILURE", "NO_POLICY_COMPLIANT_CLUSTER", "NO_STORAGE_POLICY_COMPLIANT_CONTAINER":
+	case "RESOURCE_SHORTAGE", "INSUFFICIENT_RESOURCES_ERROR", "AFFINITY_FAILURE", "NO_POLICY_COMPLIANT_CLUSTER", "NO_STORAGE_POLICY_COMPLIANT_CONTAINER":
 		return provider.NoCapacity
 	case "AUTHENTICATION_REQUIRED", "BEARER_TOKEN_EXPIRED", "BEARER_TOKEN_BAD_SIGNATURE", "UNCONFIGURED_API_KEY":
 		return provider.Unauthenticated
@@ -41,8 +47,10 @@ func reasonClass(reason string) provider.Class {
 }
 
 // textClass looks for the words by which Prism says that there is no room, where
-// its reason is a general one: "Quota exceeded …" of projects, and the texts of
-// the scheduler of AHV.
+// its reason is a general one: those of the scheduler of AHV, such as "No host
+// has enough available memory for VM …" and "… as no host has enough resources",
+// which users have reported. How Prism words the quota of a project was found
+// nowhere; that it names the quota is a guess.
 func textClass(text string) provider.Class {
 	text = strings.ToLower(text)
 	has := func(words ...string) bool {

@@ -194,6 +194,8 @@ func TestV4TasksThatFail(t *testing.T) {
 		{fake4.CloneVM, "RESOURCE_SHORTAGE", "no room", provider.NoCapacity},
 		{fake4.CloneVM, "VM_CLONE_ERROR", "the golden disk is broken", ""},
 		{fake4.PowerOn, "VM_POWER_ON_ERROR", "No host has enough available memory for VM", provider.NoCapacity},
+		{fake4.PowerOn, "INSUFFICIENT_RESOURCES_ERROR", "Failed to perform the operation", provider.NoCapacity},
+		{fake4.PowerOn, "VM_ERROR", "Failed to perform the operation 'VmPowerOn' on the VM, as no host has enough resources.", provider.NoCapacity},
 		{fake4.PowerOn, "INTERNAL", "Quota exceeded", provider.Quota},
 	} {
 		s := centralV4(t, fake4.Options{})
