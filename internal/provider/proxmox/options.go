@@ -25,6 +25,7 @@ const (
 	privPool       = "Pool.Allocate"
 	privMonitor    = "VM.Monitor"                 // the guest agent, up to Proxmox VE 8
 	privGuestAgent = "VM.GuestAgent.Unrestricted" // the guest agent, from Proxmox VE 9
+	privMapping    = "Mapping.Use"
 	privNodeAudit  = "Sys.Audit"
 	onlyRoot       = "root@pam" // no privilege at all suffices
 	localSDNZone   = "localnetwork"
@@ -39,11 +40,11 @@ var options = map[string]string{
 	"ipconfig#": privCloudinit, "nameserver": privCloudinit, "searchdomain": privCloudinit, "citype": privCloudinit, "ciupgrade": privCloudinit, "ciuser": privCloudinit, "cipassword": privCloudinit, "sshkeys": privCloudinit, "cicustom": privCloudinit,
 	"ide#": privDisk, "sata#": privDisk, "scsi#": privDisk, "virtio#": privDisk, "efidisk0": privDisk, "tpmstate0": privDisk, "cdrom": privCDROM,
 	"acpi": privHardware, "bios": privHardware, "hotplug": privHardware, "kvm": privHardware, "machine": privHardware, "scsihw": privHardware, "vga": privHardware, "tablet": privHardware,
-	"usb#": privHardware, "serial#": privHardware, "rng0": privHardware, "audio0": privHardware, "watchdog": privHardware, "arch": privHardware, "virtiofs#": privHardware,
+	"usb#": privHardware, "hostpci#": privHardware, "serial#": privHardware, "rng0": privHardware, "audio0": privHardware, "watchdog": privHardware, "arch": privHardware, "virtiofs#": privHardware,
 	"agent": privOptions, "autostart": privOptions, "boot": privOptions, "bootdisk": privOptions, "description": privOptions, "keyboard": privOptions, "localtime": privOptions, "migrate_downtime": privOptions, "migrate_speed": privOptions,
 	"name": privOptions, "onboot": privOptions, "ostype": privOptions, "protection": privOptions, "reboot": privOptions, "smbios1": privOptions, "startdate": privOptions, "startup": privOptions, "tags": privOptions, "tdf": privOptions,
 	"vmgenid": privOptions, "vmstatestorage": privOptions, "spice_enhancements": privOptions, "freeze": privOptions, "template": privOptions,
-	"args": onlyRoot, "hookscript": onlyRoot, "parallel#": onlyRoot, "hostpci#": onlyRoot, "ivshmem": onlyRoot, "amd-sev": onlyRoot, "intel-tdx": onlyRoot,
+	"args": onlyRoot, "hookscript": onlyRoot, "parallel#": onlyRoot, "ivshmem": onlyRoot, "amd-sev": onlyRoot, "intel-tdx": onlyRoot,
 }
 
 // optionPrivilege names the privilege that an option needs; ok is false for
@@ -58,6 +59,44 @@ func optionPrivilege(key string) (privilege string, ok bool) {
 	}
 	p, ok := options[stem+"#"]
 	return p, ok
+}
+
+// device is an option that gives a machine something of its host: of which kind,
+// and by which resource mapping. Without a mapping only root may set it; USB can
+// be that of a SPICE client, too (check_hostpci_perm and check_usb_perm of
+// qemu-server, PVE/API2/Qemu.pm).
+func device(key, value string) (kind, mapping string, bare bool) {
+	switch strings.TrimRight(key, "0123456789") {
+	case "hostpci":
+		kind = "pci"
+	case "usb":
+		kind = "usb"
+	default:
+		return "", "", false
+	}
+	spice := false
+	for part := range strings.SplitSeq(value, ",") {
+		if m, ok := strings.CutPrefix(part, "mapping="); ok {
+			mapping = m
+		}
+		spice = spice || part == "spice" || part == "host=spice"
+	}
+	return kind, mapping, mapping == "" && (kind == "pci" || !spice)
+}
+
+// rootOnly says why an API token cannot set an option, whatever its privileges.
+func rootOnly(key string, value any) string {
+	if value == nil {
+		return "" // it stays as the template has it
+	}
+	text, _ := value.(string)
+	if kind, _, bare := device(key, text); bare {
+		return "only root may give a device of the host by its address: make a resource mapping (Datacenter, Resource Mappings) and write mapping=NAME, which needs Mapping.Use on /mapping/" + kind + "/NAME"
+	}
+	if p, _ := optionPrivilege(key); p == onlyRoot {
+		return "only root may, and no API token is root: set it in the template"
+	}
+	return ""
 }
 
 func isOption(key string) bool {

@@ -1,6 +1,7 @@
 package proxmox
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -85,6 +86,12 @@ func (d *driver) needs(at place, release int) []need {
 		add(machine, agent, privMonitor)
 	default:
 		add(machine, agent, privGuestAgent, privMonitor)
+	}
+	for _, key := range slices.Sorted(maps.Keys(d.settings.ConfigOverride)) {
+		text, _ := d.settings.ConfigOverride[key].(string)
+		if kind, mapping, _ := device(key, text); mapping != "" {
+			add([]string{"/mapping/" + kind + "/" + mapping}, "config_override."+key+" gives it to machines", privMapping)
+		}
 	}
 	for _, storage := range at.storages {
 		add([]string{"/storage/" + storage}, "disks are made there", privSpace)

@@ -203,6 +203,10 @@ func checkOverride(doc map[string]any) []fleet.FieldError {
 			found = append(found, fleet.FieldError{Path: path, Message: settings.Unknown("option", key, optionNames())})
 			continue
 		}
+		if why := rootOnly(key, value); why != "" {
+			found = append(found, fleet.FieldError{Path: path, Message: "cannot be set: " + why})
+			continue
+		}
 		switch value.(type) {
 		case map[string]any, []any:
 			found = append(found, fleet.FieldError{Path: path, Message: "must be text, a number, or true or false, as in qm set: Proxmox VE writes compound options as text such as \"virtio,bridge=vmbr0\""})

@@ -18,7 +18,7 @@ type Grant struct {
 func Administrator(release int) []Grant {
 	all := []string{
 		"VM.Clone", "VM.Allocate", "VM.Audit", "VM.PowerMgmt", "VM.Config.CPU", "VM.Config.Memory", "VM.Config.Options", "VM.Config.Network", "VM.Config.Cloudinit",
-		"VM.Config.Disk", "VM.Config.CDROM", "VM.Config.HWType", "Datastore.AllocateSpace", "Datastore.Audit", "SDN.Use", "SDN.Audit", "Pool.Allocate", "Pool.Audit", "Sys.Audit",
+		"VM.Config.Disk", "VM.Config.CDROM", "VM.Config.HWType", "Datastore.AllocateSpace", "Datastore.Audit", "SDN.Use", "SDN.Audit", "Pool.Allocate", "Pool.Audit", "Sys.Audit", "Mapping.Use",
 	}
 	if release >= 9 {
 		all = append(all, "VM.GuestAgent.Unrestricted")

@@ -226,12 +226,33 @@ func right(key string) string {
 		return "VM.Config.Network"
 	case isDisk(key):
 		return "VM.Config.Disk"
-	case slices.Contains([]string{"vga", "machine", "bios", "scsihw", "acpi", "kvm", "tablet", "usb", "serial", "rng", "audio", "watchdog", "arch", "hotplug"}, stem):
+	case slices.Contains([]string{"vga", "machine", "bios", "scsihw", "hostpci", "acpi", "kvm", "tablet", "usb", "serial", "rng", "audio", "watchdog", "arch", "hotplug"}, stem):
 		return "VM.Config.HWType"
-	case slices.Contains([]string{"args", "lock", "hookscript", "hostpci", "parallel", "ivshmem"}, stem):
+	case slices.Contains([]string{"args", "lock", "hookscript", "parallel", "ivshmem"}, stem):
 		return "root"
 	}
 	return "VM.Config.Options"
+}
+
+// mapped says of a device of the host by which mapping it is given.
+func mapped(name, value string) (kind, mapping string, given bool) {
+	switch strings.TrimRight(name, "0123456789") {
+	case "hostpci":
+		kind = "pci"
+	case "usb":
+		kind = "usb"
+	default:
+		return "", "", false
+	}
+	for _, part := range strings.Split(value, ",") {
+		if part == "spice" || part == "host=spice" {
+			return "", "", false
+		}
+		if m, ok := strings.CutPrefix(part, "mapping="); ok {
+			mapping = m
+		}
+	}
+	return kind, mapping, value != ""
 }
 
 func (c *Cloud) putConfig(k call) (any, *failure) {
@@ -254,6 +275,14 @@ func (c *Cloud) putConfig(k call) (any, *failure) {
 	}
 	for _, name := range slices.Concat(sortedKeys(changes), gone) {
 		r := right(name)
+		if kind, mapping, given := mapped(name, changes[name]); given {
+			if mapping == "" {
+				return nil, fail("only root can set '%s' config for non-mapped devices", name)
+			}
+			if wrong := c.require("/mapping/"+kind+"/"+mapping, "Mapping.Use"); wrong != nil {
+				return nil, wrong
+			}
+		}
 		if r == "root" {
 			return nil, fail("only root can set '%s' config", name)
 		}
