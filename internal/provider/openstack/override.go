@@ -1,6 +1,7 @@
 package openstack
 
 import (
+	"maps"
 	"reflect"
 	"strconv"
 	"strings"
@@ -118,6 +119,15 @@ func (s *Settings) checkOverride() []fleet.FieldError {
 		}
 	}
 	server, _ := s.override()
+	for _, key := range []string{hintsKey, hintsLongName} {
+		if _, has := server[key]; has {
+			found = append(found, fleet.FieldError{
+				Path: settings.JoinKey(path, key), Message: "is no key of the server: put the keys of the server into an object server, and " + hintsKey + " beside it, as nova has them",
+			})
+			server = maps.Clone(server)
+			delete(server, key)
+		}
+	}
 	found = append(found, settings.CheckOverride(server, reflect.TypeFor[serverDocument](), settings.JSONNames, path)...)
 	for _, key := range sortedKeys(server) {
 		if why, no := reserved[key]; no {

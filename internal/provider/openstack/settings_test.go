@@ -61,7 +61,19 @@ func TestValidate(t *testing.T) {
 		"network with a typo":      {map[string]any{"config_override": map[string]any{"networks": []any{map[string]any{"uid": "x"}}}}, "config_override.networks[0].uid", "uuid"},
 		"network that is text":     {map[string]any{"config_override": map[string]any{"networks": []any{"x"}}}, "config_override.networks[0]", "object"},
 		"list for an object":       {map[string]any{"config_override": map[string]any{"server": []any{}}}, "config_override.server", "object"},
-		"hints in the wrong place": {map[string]any{"config_override": map[string]any{"os:scheduler_hints": map[string]any{}}}, `config_override["os:scheduler_hints"]`, "unknown key"},
+		"hints in the wrong place": {map[string]any{"config_override": map[string]any{"os:scheduler_hints": map[string]any{}}}, `config_override["os:scheduler_hints"]`, "beside it"},
+		"hints within the server":  {map[string]any{"config_override": map[string]any{"server": map[string]any{"OS-SCH-HNT:scheduler_hints": map[string]any{}}}}, `config_override.server["OS-SCH-HNT:scheduler_hints"]`, "beside it"},
+		"many from the field": {map[string]any{"config_override": map[string]any{
+			"server": map[string]any{
+				"metadata": map[string]any{"owner": "team-a"}, "tags": []any{"desktops"}, "config_drive": true, "OS-DCF:diskConfig": "MANUAL", "hypervisor_hostname": "node-1.example.com",
+				"networks": []any{map[string]any{"port": "c0f1a2b3-0000-4000-8000-000000000001", "tag": "nic0"}}, "security_groups": []any{map[string]any{"name": "web"}},
+				"block_device_mapping_v2": []any{
+					map[string]any{"boot_index": 0, "uuid": "c0f1a2b3-0000-4000-8000-000000000002", "source_type": "image", "destination_type": "local"},
+					map[string]any{"boot_index": -1, "source_type": "blank", "destination_type": "volume", "volume_size": 50, "volume_type": "ssd", "delete_on_termination": true},
+				},
+			},
+			"os:scheduler_hints": map[string]any{"group": "c0f1a2b3-0000-4000-8000-000000000003", "different_host": []any{"a", "b"}, "query": `[">=","$free_ram_mb",1024]`},
+		}}, "", ""},
 		"hints":                    {map[string]any{"config_override": map[string]any{"server": map[string]any{}, "os:scheduler_hints": map[string]any{"group": "x"}}}, "", ""},
 		"something beside server":  {map[string]any{"config_override": map[string]any{"server": map[string]any{}, "extra": map[string]any{}}}, "config_override.extra", "os:scheduler_hints"},
 		"clouds.yaml":              {cloudsOf(clouds, "a"), "", ""},
