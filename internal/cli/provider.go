@@ -54,22 +54,12 @@ func (a *app) providerKinds() *cobra.Command {
 
 func (a *app) providerCheck() *cobra.Command {
 	var output string
-	cmd := &cobra.Command{
-		Use: "check NAME | -f FILE", Args: cobra.MaximumNArgs(1), Short: "Check credentials, permissions and references of a VM provider",
+	return a.draftCommand(&output, &cobra.Command{
+		Use: "check", Short: "Check credentials, permissions and references of a VM provider",
 		Long: `Check credentials, permissions and references of a VM provider config. Nothing is
-created. The exit code is 1 when a finding has failed.
-
-` + draftLong,
-		Example: "  headroom provider check frankfurt\n  headroom provider check -f providers.yaml frankfurt", ValidArgsFunction: a.completeNames(vmProviderKind()),
-	}
-	var files draftFlags
-	files.add(cmd)
-	outputFlag(cmd, &output)
-	cmd.RunE = a.with(func(ctx context.Context, c *client.Client, args []string) error {
-		d, err := a.draft(files, args)
-		if err != nil {
-			return err
-		}
+created. The exit code is 1 when a finding has failed.`,
+		Example: "  headroom provider check frankfurt\n  headroom provider check -f providers.yaml frankfurt",
+	}, func(ctx context.Context, c *client.Client, d client.Draft) error {
 		p := a.progress()
 		p.show("checking %s", d.Title())
 		report, err := c.CheckProvider(ctx, d)
@@ -105,7 +95,6 @@ created. The exit code is 1 when a finding has failed.
 		}
 		return err
 	})
-	return cmd
 }
 
 const draftLong = `With -f the config is read from manifests that need not have been applied; NAME is
@@ -137,25 +126,34 @@ func (a *app) draft(f draftFlags, args []string) (client.Draft, error) {
 	return d, err
 }
 
-func (a *app) providerRender() *cobra.Command {
-	var output string
+// draftCommand completes a command about a config that is stored, or that
+// manifests hold: its arguments, its flags, and how it finds the config.
+func (a *app) draftCommand(output *string, cmd *cobra.Command, run func(context.Context, *client.Client, client.Draft) error) *cobra.Command {
 	var files draftFlags
-	cmd := &cobra.Command{
-		Use: "render NAME | -f FILE", Args: cobra.MaximumNArgs(1), Short: "Show the requests by which a machine would be made",
-		Long: `Show the requests that would be sent to make one machine, with everything that
-config_override changes in them. Names and ids stand for those of a machine;
-secrets are masked. Nothing is created.
-
-` + draftLong,
-		Example: "  headroom provider render frankfurt\n  headroom provider render -f providers.yaml -o json", ValidArgsFunction: a.completeNames(vmProviderKind()),
-	}
+	cmd.Use += " NAME | -f FILE"
+	cmd.Long += "\n\n" + draftLong
+	cmd.Args, cmd.ValidArgsFunction = cobra.MaximumNArgs(1), a.completeNames(vmProviderKind())
 	files.add(cmd)
-	outputFlag(cmd, &output)
+	outputFlag(cmd, output)
 	cmd.RunE = a.with(func(ctx context.Context, c *client.Client, args []string) error {
 		d, err := a.draft(files, args)
 		if err != nil {
 			return err
 		}
+		return run(ctx, c, d)
+	})
+	return cmd
+}
+
+func (a *app) providerRender() *cobra.Command {
+	var output string
+	return a.draftCommand(&output, &cobra.Command{
+		Use: "render", Short: "Show the requests by which a machine would be made",
+		Long: `Show the requests that would be sent to make one machine, with everything that
+config_override changes in them. Names and ids stand for those of a machine;
+secrets are masked. Nothing is created.`,
+		Example: "  headroom provider render frankfurt\n  headroom provider render -f providers.yaml -o json",
+	}, func(ctx context.Context, c *client.Client, d client.Draft) error {
 		calls, err := c.RenderProvider(ctx, d)
 		if err != nil {
 			return err
@@ -180,34 +178,23 @@ secrets are masked. Nothing is created.
 			return nil
 		})
 	})
-	return cmd
 }
 
 func (a *app) providerCatalog() *cobra.Command {
 	var output, setting string
-	var files draftFlags
-	cmd := &cobra.Command{
-		Use: "catalog NAME | -f FILE", Args: cobra.MaximumNArgs(1), Short: "List what a cloud offers for the settings of a VM provider",
+	cmd := a.draftCommand(&output, &cobra.Command{
+		Use: "catalog", Short: "List what a cloud offers for the settings of a VM provider",
 		Long: `List what the cloud offers now for the settings of a VM provider config: images,
-sizes, networks and so on, as far as the cloud can tell.
-
-` + draftLong,
-		Example: "  headroom provider catalog frankfurt --setting image\n  headroom provider catalog -f providers.yaml -o json", ValidArgsFunction: a.completeNames(vmProviderKind()),
-	}
-	files.add(cmd)
-	cmd.Flags().StringVar(&setting, "setting", "", "only the choices of this setting")
-	outputFlag(cmd, &output)
-	cmd.RunE = a.with(func(ctx context.Context, c *client.Client, args []string) error {
-		d, err := a.draft(files, args)
-		if err != nil {
-			return err
-		}
+sizes, networks and so on, as far as the cloud can tell.`,
+		Example: "  headroom provider catalog frankfurt --setting image\n  headroom provider catalog -f providers.yaml -o json",
+	}, func(ctx context.Context, c *client.Client, d client.Draft) error {
 		all, err := c.Catalog(ctx, d, setting)
 		if err != nil {
 			return err
 		}
 		return a.print(output, all, func() error { return a.printCatalog(all) })
 	})
+	cmd.Flags().StringVar(&setting, "setting", "", "only the choices of this setting")
 	return cmd
 }
 
@@ -237,23 +224,13 @@ func (a *app) scriptCommand() *cobra.Command {
 
 func (a *app) scriptRender() *cobra.Command {
 	var output string
-	var files draftFlags
-	cmd := &cobra.Command{
-		Use: "render NAME | -f FILE", Args: cobra.MaximumNArgs(1), Short: "Show the startup script of a VM provider with sample values",
+	return a.draftCommand(&output, &cobra.Command{
+		Use: "render", Short: "Show the startup script of a VM provider with sample values",
 		Long: `Show the startup script of a VM provider config as a machine would get it, with
 sample values; secrets are masked. Warnings and how the script reaches the machine
-go to standard error, so that the script itself can be piped.
-
-` + draftLong,
-		Example: "  headroom script render frankfurt\n  headroom script render -f providers.yaml | shellcheck -", ValidArgsFunction: a.completeNames(vmProviderKind()),
-	}
-	files.add(cmd)
-	outputFlag(cmd, &output)
-	cmd.RunE = a.with(func(ctx context.Context, c *client.Client, args []string) error {
-		d, err := a.draft(files, args)
-		if err != nil {
-			return err
-		}
+go to standard error, so that the script itself can be piped.`,
+		Example: "  headroom script render frankfurt\n  headroom script render -f providers.yaml | shellcheck -",
+	}, func(ctx context.Context, c *client.Client, d client.Draft) error {
 		p, err := c.RenderScript(ctx, d)
 		if err != nil {
 			return err
@@ -276,7 +253,6 @@ go to standard error, so that the script itself can be piped.
 			return nil
 		})
 	})
-	return cmd
 }
 
 func (a *app) scriptVariables() *cobra.Command {
