@@ -2,50 +2,18 @@ package harvester
 
 import (
 	"context"
-	"fmt"
-	"time"
 
 	"github.com/headroom-dev/headroom/internal/kubevm"
 	"github.com/headroom-dev/headroom/internal/provider"
-	"github.com/headroom-dev/headroom/internal/startup"
 )
 
 // Kind describes the provider.
 func Kind() provider.Kind {
-	return provider.Kind{
+	return kubevm.Kind(provider.Kind{
 		Name:  "harvester",
 		Title: "Harvester",
 		About: "Virtual machines on SUSE Harvester; their disks begin as copies of its images.",
-		VM:    true,
-
-		NewSettings: func() any { return &Settings{} },
-		Channel: func(settings any) startup.Channel {
-			if s, ok := settings.(*Settings); ok {
-				return s.Channel()
-			}
-			return startup.Channel{}
-		},
-		Open: func(_ context.Context, settings any, host provider.Host) (provider.Driver, error) {
-			s, ok := settings.(*Settings)
-			if !ok {
-				return nil, fmt.Errorf("the harvester provider got settings of type %T", settings)
-			}
-			d, err := open(*s, host)
-			if err != nil {
-				return nil, err
-			}
-			return d, nil
-		},
-
-		Defaults: provider.Defaults{
-			RateLimit:    10,
-			Concurrency:  8,
-			CallTimeout:  20 * time.Second,
-			BusyInterval: 3 * time.Second,
-			RestInterval: 30 * time.Second,
-			Grace:        30 * time.Second,
-		},
-	}
+	}, open)
 }
 
 // open makes a driver that makes disks of images.
