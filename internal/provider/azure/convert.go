@@ -143,7 +143,7 @@ func addAddress(list []string, text *string) []string {
 
 // The parts of the name of a size: family, cores, cores in use, features, version.
 // https://learn.microsoft.com/azure/virtual-machines/vm-naming-conventions
-var sizeParts = regexp.MustCompile(`^(?:Standard|Basic)_([A-Z]+?)([0-9]+)(?:-([0-9]+))?([a-z]*)(?:_([A-Za-z0-9]+))?(?:_v([0-9]+))?$`)
+var sizeParts = regexp.MustCompile(`^(?:Standard|Basic)_([A-Z]+?)([0-9]+)(?:-([0-9]+))?([a-z]*)(?:_([A-Z][A-Za-z0-9]*))?(?:_v([0-9]+))?$`)
 
 // perCore is the memory of a core in MiB of families in which it is the same for
 // all sizes of today's versions.

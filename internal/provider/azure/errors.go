@@ -193,11 +193,12 @@ func remedyOf(a answer) string {
 	switch a.Code {
 	case "AuthorizationFailed", "LinkedAuthorizationFailed":
 		action, scope := "what it needs", "the scope"
-		if m := actionRule.FindStringSubmatch(a.Message); m != nil {
-			action = m[1]
+		// What is lacking on something linked comes after what is not.
+		if all := actionRule.FindAllStringSubmatch(a.Message, -1); all != nil {
+			action = all[len(all)-1][1]
 		}
-		if m := scopeRule.FindStringSubmatch(a.Message); m != nil {
-			scope = m[1]
+		if all := scopeRule.FindAllStringSubmatch(a.Message, -1); all != nil {
+			scope = all[len(all)-1][1]
 		}
 		return "grant the app " + action + " on " + scope + "; a new role takes some minutes, and `headroom provider check` names all that is missing"
 	case "InvalidAuthenticationTokenTenant":

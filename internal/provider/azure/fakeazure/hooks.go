@@ -177,3 +177,9 @@ func (p *Subscription) Objects() []string {
 	}
 	return out
 }
+
+// Hold keeps a machine in the state that it is in.
+func (p *Subscription) Hold(name string) {
+	defer p.locked()()
+	p.machines[name].due = time.Now().Add(time.Hour)
+}

@@ -97,9 +97,9 @@ func operations() []operation {
 		{method: "GET", path: at(zonePath + `$`), api: "ZonesClient.Get", action: n + "dnsZones/read", server: zones},
 		{method: "GET", path: at(zonePath + `/all$`), api: "RecordSetsClient.NewListAllByDNSZonePager", query: []string{"$top", "$recordsetnamesuffix", "$skiptoken"}, action: n + "dnsZones/all/read", server: records},
 		{method: "GET", path: at(zonePath + `/recordsets$`), api: "RecordSetsClient.NewListByDNSZonePager", query: []string{"$top", "$recordsetnamesuffix", "$skiptoken"}, action: n + "dnsZones/recordsets/read", server: records},
-		{method: "GET", path: at(zonePath + `/(A|AAAA|TXT)/([^/]+)$`), api: "RecordSetsClient.Get", action: n + "dnsZones/{3}/read", server: records},
-		{method: "PUT", path: at(zonePath + `/(A|AAAA|TXT)/([^/]+)$`), api: "RecordSetsClient.CreateOrUpdate", body: reflect.TypeFor[armdns.RecordSet](), action: n + "dnsZones/{3}/write", server: records},
-		{method: "DELETE", path: at(zonePath + `/(A|AAAA|TXT)/([^/]+)$`), api: "RecordSetsClient.Delete", action: n + "dnsZones/{3}/delete", server: records},
+		{method: "GET", path: at(zonePath + `/(A|AAAA|TXT)/([^/]+)$`), api: "RecordSetsClient.Get", action: n + "dnsZones/{4}/read", server: records},
+		{method: "PUT", path: at(zonePath + `/(A|AAAA|TXT)/([^/]+)$`), api: "RecordSetsClient.CreateOrUpdate", body: reflect.TypeFor[armdns.RecordSet](), action: n + "dnsZones/{4}/write", server: records},
+		{method: "DELETE", path: at(zonePath + `/(A|AAAA|TXT)/([^/]+)$`), api: "RecordSetsClient.Delete", action: n + "dnsZones/{4}/delete", server: records},
 
 		{method: "GET", path: at(`^(/subscriptions/.*)/providers/Microsoft\.Authorization/permissions$`), action: "Microsoft.Authorization/permissions/read", plain: (*Subscription).permissions},
 		{method: "GET", path: at(groupPath + `/providers/Microsoft\.Authorization/locks$`), action: "Microsoft.Authorization/locks/read", plain: (*Subscription).locks},
