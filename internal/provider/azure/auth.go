@@ -18,6 +18,7 @@ import (
 	msal "github.com/AzureAD/microsoft-authentication-library-for-go/apps/errors"
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
+	"golang.org/x/oauth2"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/provider"
@@ -51,7 +52,7 @@ type authorized struct {
 	fetch func(context.Context) (azcore.AccessToken, error)
 
 	turn  chan struct{} // holds one entry while somebody looks at token
-	token azcore.AccessToken
+	token oauth2.Token
 }
 
 func newAuthorized(next http.RoundTripper, fetch func(context.Context) (azcore.AccessToken, error)) *authorized {
@@ -90,22 +91,22 @@ func (a *authorized) current(ctx context.Context) (string, error) {
 		return "", ctx.Err()
 	}
 	defer func() { <-a.turn }()
-	if a.token.Token != "" && time.Until(a.token.ExpiresOn) > refreshBefore {
-		return a.token.Token, nil
+	if a.token.Valid() {
+		return a.token.AccessToken, nil
 	}
 	token, err := a.fetch(ctx)
 	if err != nil {
 		return "", err
 	}
-	a.token = token
+	a.token = oauth2.Token{AccessToken: token.Token, Expiry: token.ExpiresOn.Add(-refreshBefore)}
 	return token.Token, nil
 }
 
 func (a *authorized) forget(token string) {
 	a.turn <- struct{}{}
 	defer func() { <-a.turn }()
-	if a.token.Token == token {
-		a.token = azcore.AccessToken{}
+	if a.token.AccessToken == token {
+		a.token = oauth2.Token{}
 	}
 }
 
@@ -189,7 +190,7 @@ func (a Account) managedIdentity(scope string) (func(context.Context) (azcore.Ac
 // assertion reads the token of the controller's own surroundings, which is
 // replaced now and then.
 func assertion(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // the platform names its own file
 	if err != nil {
 		return "", fmt.Errorf("the token of the workload identity cannot be read: %w", err)
 	}
@@ -226,7 +227,7 @@ func tokenFault(err error) error {
 	if errors.As(err, &ours) {
 		return ours
 	}
-	resp := answerIn(err)
+	resp := answerIn(err) //nolint:bodyclose // the library has read it, and put what it read in its place
 	if resp == nil {
 		if t := provider.TransportError(err); t != nil {
 			t.Message = "fetching an access token: " + t.Message
@@ -248,7 +249,7 @@ func tokenFault(err error) error {
 	out := &provider.Error{Class: provider.StatusClass(resp.StatusCode)}
 	switch out.Class {
 	case provider.Unavailable, provider.RateLimited:
-		out.After = provider.RetryAfterHeader(resp.Header, time.Now())
+		out.After = waitOf(resp.Header, time.Time{})
 		out.Message = "the token service does not work at the moment (" + why + ")"
 		return out
 	default:

@@ -177,7 +177,25 @@ func harness(t *testing.T, s *azure.Settings, p *fakeazure.Subscription) provide
 			}
 			return out
 		},
-		Expire: func(*testing.T) func() { p.Expire(true); return func() { p.Expire(false) } },
+		BreakRemnants: spoil(fakeazure.Fault{Path: "/publicIPAddresses?", Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable", Message: "The service is unavailable now, please retry the request later."}),
+		Addresses:     func(_ *testing.T, id string) []string { return p.Addresses(id) },
+		Stop:          func(_ *testing.T, id string) { p.Power(id, "stopped") },
+		GiveUp: func(_ *testing.T, id string) provider.Class {
+			p.Power(id, "")
+			p.Provisioning(id, "Failed", "ZonalAllocationFailed")
+			return provider.NoCapacity
+		},
+		Console: func(_ *testing.T, id string) []byte {
+			text := strings.Repeat("[  OK  ] Reached target\r\n", 50)
+			p.Say(id, strings.Repeat("earlier\n", 40000)+text)
+			return []byte(text)
+		},
+		TakeRight: func(*testing.T) string {
+			p.Lack("Microsoft.Compute/virtualMachines/delete")
+			return "Microsoft.Compute/virtualMachines/delete"
+		},
+		Throttle: 7 * time.Second,
+		Expire:   func(*testing.T) func() { p.Expire(true); return func() { p.Expire(false) } },
 		Hang: func(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			t.Cleanup(cancel)
@@ -199,6 +217,20 @@ func harness(t *testing.T, s *azure.Settings, p *fakeazure.Subscription) provide
 			},
 			Bad:     map[string]any{"properties": map[string]any{"billingProfile": map[string]any{"maximalPrice": 1}}},
 			BadPath: "properties.billingProfile.maximalPrice",
+			Hostile: []map[string]any{
+				{"tags": nil},
+				{"tags": map[string]any{"HEADROOM-SERVER": "stolen"}},
+				{"properties": map[string]any{"osProfile": map[string]any{"computerName": "stolen", "customData": ""}}},
+				{"properties": map[string]any{"storageProfile": map[string]any{"osDisk": map[string]any{"name": "kept", "deleteOption": "Detach"}}}},
+				{"properties": map[string]any{"networkProfile": map[string]any{"networkInterfaceConfigurations": []any{map[string]any{
+					"name": "kept", "tags": map[string]any{"Headroom-Server": "stolen"}, "properties": map[string]any{
+						"deleteOption": "Detach", "primary": true, "ipConfigurations": []any{map[string]any{"name": "a", "properties": map[string]any{
+							"primary": true, "subnet": map[string]any{"id": "/subscriptions/" + p.ID + "/resourceGroups/desktops/providers/Microsoft.Network/virtualNetworks/office/subnets/desktops"},
+							"publicIPAddressConfiguration": map[string]any{"name": "kept-ip", "properties": map[string]any{"deleteOption": "Detach"}},
+						}}},
+					},
+				}}}}},
+			},
 		},
 		Calls: p.Calls, LifeCalls: 3, // make it; delete it; find it gone
 		Provoke: map[provider.Class]func(*testing.T, provider.Driver) error{
@@ -254,7 +286,11 @@ func harness(t *testing.T, s *azure.Settings, p *fakeazure.Subscription) provide
 				return err
 			},
 			provider.Unavailable: func(t *testing.T, d provider.Driver) error {
-				p.Spoil(fakeazure.Fault{Path: machines, Status: http.StatusInternalServerError, Code: "InternalServerError", Message: "An unexpected error occured while processing the request."})
+				p.Spoil(fakeazure.Fault{Path: machines, Status: http.StatusInternalServerError, Code: "InternalServerError", Message: "An unexpected error occurred while processing the request."})
+				return create(t, d)
+			},
+			provider.Unknown: func(t *testing.T, d provider.Driver) error {
+				p.Spoil(fakeazure.Fault{Path: machines, Status: http.StatusTeapot, Code: "SomethingNew", Message: "A new thing."})
 				return create(t, d)
 			},
 			provider.Unsupported: func(t *testing.T, d provider.Driver) error {

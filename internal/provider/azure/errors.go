@@ -57,7 +57,7 @@ func classify(err error, now time.Time) error {
 	}
 	out.Message = said.Code + ": " + said.Message
 	if out.Class == provider.RateLimited && e.RawResponse != nil {
-		out.After = provider.RetryAfterHeader(e.RawResponse.Header, now)
+		out.After = waitOf(e.RawResponse.Header, now)
 		out.Message += emptyBucket(e.RawResponse.Header)
 	}
 	if remedy := remedyOf(said); remedy != "" {
@@ -158,6 +158,18 @@ func classOf(code, message string) (class provider.Class, known bool) {
 	}
 	class, known = classes[code]
 	return class, known
+}
+
+// longestWait bounds what a service can ask for.
+const longestWait = time.Hour
+
+// waitOf is how long an answer asks to wait. Its own date says what its clock
+// shows.
+func waitOf(h http.Header, now time.Time) time.Duration {
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	return min(provider.RetryAfterHeader(h, now), longestWait)
 }
 
 // emptyBucket names the limits of Compute that are used up.

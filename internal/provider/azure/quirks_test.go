@@ -470,7 +470,7 @@ func TestFields(t *testing.T) {
 				inside(path+"."+key, w[key], at(got, key))
 			}
 		}
-		inside("", doc, map[string]any(p.Asked(i.ID)))
+		inside("", doc, p.Asked(i.ID))
 	}
 }
 

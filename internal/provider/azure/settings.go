@@ -58,12 +58,13 @@ const (
 	maxTags   = 46 // of the 50 that a resource may have, 4 are ours
 )
 
+// What tags cannot hold in their names.
+// https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations
+const tagForbidden = `<>%&\?/`
+
 var (
 	sizeRule = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*_[A-Za-z0-9_-]+$`)
 	keyRule  = regexp.MustCompile(`^(ssh-(rsa|ed25519)|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/=]+( .*)?$`)
-	// What tags cannot hold in their names.
-	// https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations
-	tagForbidden = `<>%&\?/`
 	// Names that Azure refuses for administrators, of those that people try.
 	// https://learn.microsoft.com/azure/virtual-machines/windows/faq
 	takenUsers = []string{"administrator", "admin", "user", "user1", "test", "user2", "test1", "user3", "admin1", "1", "123", "a", "actuser", "adm", "admin2", "aspnet", "backup", "console", "david", "guest", "john", "owner", "root", "server", "sql", "support", "support_388945a0", "sys", "test2", "test3", "user4", "user5"}
@@ -129,7 +130,7 @@ func (s *Settings) checkAccess() []fleet.FieldError {
 	case n == 0 && s.Windows:
 		say("os_password", nil, "is required with windows: Azure makes no Windows machine without one")
 	case n == 0 && s.SSHPublicKey == "" && !s.withoutProfile():
-		say("ssh_public_key", nil, "or os_password is required: Azure makes no Linux machine without a way in. An image that is specialized needs config_override {properties: {osProfile: null}} instead")
+		say("ssh_public_key", nil, "or os_password is required: Azure makes no Linux machine without a way in. An image that is specialised needs config_override {properties: {osProfile: null}} instead")
 	case n > 0 && (n < least || n > most):
 		say("os_password", nil, fmt.Sprintf("must have %d to %d characters", least, most))
 	case n > 0 && kinds(s.OSPassword) < 3:
@@ -142,7 +143,7 @@ func (s *Settings) checkAccess() []fleet.FieldError {
 }
 
 // withoutProfile says that the override takes the user away, for images that are
-// not generalized.
+// not generalised.
 func (s *Settings) withoutProfile() bool {
 	p, _ := s.ConfigOverride["properties"].(map[string]any)
 	value, there := p["osProfile"]

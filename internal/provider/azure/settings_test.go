@@ -99,7 +99,7 @@ func TestSettingsFaults(t *testing.T) {
 	s.SSHPublicKey = ""
 	override("properties.osProfile", nil)(s)
 	for _, f := range s.Validate() {
-		t.Errorf("a specialized image: %+v", f)
+		t.Errorf("a specialised image: %+v", f)
 	}
 }
 

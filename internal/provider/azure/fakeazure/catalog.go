@@ -80,7 +80,7 @@ func (p *Subscription) marketServer() *computefake.VirtualMachineImagesServer {
 	return &computefake.VirtualMachineImagesServer{
 		List: func(_ context.Context, _, publisher, offer, sku string, _ *armcompute.VirtualMachineImagesClientListOptions) (resp azfake.Responder[armcompute.VirtualMachineImagesClientListResponse], no azfake.ErrorResponder) {
 			if _, known := market[publisher+":"+offer+":"+sku]; !known {
-				no.SetError(refuse(http.StatusNotFound, "NotFound", "Artifact: VMImage was not found."))
+				no.SetError(refuse(http.StatusNotFound, "NotFound", "The VMImage was not found."))
 				return resp, no
 			}
 			resp.SetResponse(http.StatusOK, armcompute.VirtualMachineImagesClientListResponse{VirtualMachineImageResourceArray: []*armcompute.VirtualMachineImageResource{{Name: to.Ptr("24.4.1"), Location: to.Ptr(p.Region)}}}, nil)
@@ -89,7 +89,7 @@ func (p *Subscription) marketServer() *computefake.VirtualMachineImagesServer {
 		Get: func(_ context.Context, _, publisher, offer, sku, version string, _ *armcompute.VirtualMachineImagesClientGetOptions) (resp azfake.Responder[armcompute.VirtualMachineImagesClientGetResponse], no azfake.ErrorResponder) {
 			i, known := market[publisher+":"+offer+":"+sku]
 			if !known || version != "24.4.1" {
-				no.SetError(refuse(http.StatusNotFound, "NotFound", "Artifact: VMImage was not found."))
+				no.SetError(refuse(http.StatusNotFound, "NotFound", "The VMImage was not found."))
 				return resp, no
 			}
 			out := armcompute.VirtualMachineImage{Name: to.Ptr(version), Location: to.Ptr(p.Region), Properties: &armcompute.VirtualMachineImageProperties{
@@ -109,7 +109,7 @@ func (p *Subscription) marketServer() *computefake.VirtualMachineImagesServer {
 				}
 			}
 			if out.VirtualMachineImageResourceArray == nil {
-				no.SetError(refuse(http.StatusNotFound, "NotFound", "Artifact: VMImage was not found."))
+				no.SetError(refuse(http.StatusNotFound, "NotFound", "The VMImage was not found."))
 				return resp, no
 			}
 			resp.SetResponse(http.StatusOK, out, nil)

@@ -183,3 +183,22 @@ func (p *Subscription) Hold(name string) {
 	defer p.locked()()
 	p.machines[name].due = time.Now().Add(time.Hour)
 }
+
+// Addresses are those of a machine, public ones first.
+func (p *Subscription) Addresses(name string) []string {
+	defer p.locked()()
+	var public, private []string
+	for _, key := range sorted(p.interfaces) {
+		n := p.interfaces[key]
+		if n.Properties.VirtualMachine == nil || !strings.EqualFold(tail(val(n.Properties.VirtualMachine.ID)), name) {
+			continue
+		}
+		for _, c := range n.Properties.IPConfigurations {
+			private = append(private, val(c.Properties.PrivateIPAddress))
+			if a := c.Properties.PublicIPAddress; a != nil {
+				public = append(public, val(p.addresses[strings.ToLower(tail(val(a.ID)))].Properties.IPAddress))
+			}
+		}
+	}
+	return append(public, private...)
+}

@@ -112,15 +112,6 @@ func operations() []operation {
 	}
 }
 
-type requestKey struct{}
-
-// requestOf gives a handler of the SDK's fakes the request, of which they show
-// them the parts of the first page only.
-func requestOf(ctx context.Context) *http.Request {
-	r, _ := ctx.Value(requestKey{}).(*http.Request)
-	return r
-}
-
 func (p *Subscription) route(r *http.Request, body []byte) (any, error) {
 	for _, o := range p.operations {
 		m := o.path.FindStringSubmatch(r.URL.Path)
@@ -134,11 +125,11 @@ func (p *Subscription) route(r *http.Request, body []byte) (any, error) {
 			return o.plain(p, m)
 		}
 		// The fake answers in a goroutine of its own while the lock is held here.
-		ctx := context.WithValue(context.WithValue(context.WithoutCancel(r.Context()), runtime.CtxAPINameKey{}, o.api), requestKey{}, r)
+		ctx := context.WithValue(context.WithoutCancel(r.Context()), runtime.CtxAPINameKey{}, o.api)
 		p.accepted, p.current = nil, r
 		again := r.Clone(ctx)
 		again.Body = io.NopCloser(bytes.NewReader(body))
-		resp, err := o.server(p).Do(again)
+		resp, err := o.server(p).Do(again) //nolint:bodyclose // send closes it
 		if err != nil {
 			return nil, err
 		}

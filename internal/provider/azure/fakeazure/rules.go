@@ -121,7 +121,7 @@ func (p *Subscription) checkImage(m *armcompute.VirtualMachine) error {
 func (p *Subscription) checkProfile(v *armcompute.VirtualMachineProperties) error {
 	o := v.OSProfile
 	if o == nil {
-		return nil // a specialized image
+		return nil // a specialised image
 	}
 	windows := o.WindowsConfiguration != nil
 	longest := 64

@@ -95,10 +95,7 @@ func (p *Subscription) id(format string, args ...any) string {
 
 // permissions are one role that can do everything but what is lacking.
 func (p *Subscription) permissions([]string) (any, error) {
-	not := []string{}
-	for _, a := range sorted(p.lacking) {
-		not = append(not, a)
-	}
+	not := append([]string{}, sorted(p.lacking)...)
 	return map[string]any{"value": []any{
 		map[string]any{"actions": []string{"Microsoft.Compute/*", "Microsoft.Network/*", "*/read"}, "notActions": not, "dataActions": []string{}, "notDataActions": []string{}},
 		map[string]any{"actions": []string{"Microsoft.Support/*"}, "notActions": []string{}},
