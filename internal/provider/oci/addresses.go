@@ -87,9 +87,12 @@ func (d *driver) privateIPs(ctx context.Context) ([]core.PrivateIp, error) {
 }
 
 // publicIPs finds the ephemeral public addresses, which are listed by
-// availability domain.
+// availability domain. There are none to be found where the override forbids them.
 func (d *driver) publicIPs(ctx context.Context) (map[string]string, error) {
 	out := map[string]string{}
+	if !d.settings.mayBePublic() {
+		return out, nil
+	}
 	for _, domain := range d.settings.AvailabilityDomains {
 		err := pages(func(page *string) (*string, error) {
 			list, err := d.network.ListPublicIps(ctx, core.ListPublicIpsRequest{
@@ -123,6 +126,12 @@ func (d *driver) ipv6s(ctx context.Context) ([]core.Ipv6, error) {
 		return list.OpcNextPage, err
 	})
 	return out, err
+}
+
+func (s *Settings) mayBePublic() bool {
+	doc, _ := overrideDocument(s.ConfigOverride)
+	assign, _ := lookUp(doc, "create_vnic_details", "assign_public_ip")
+	return assign != false
 }
 
 func (s *Settings) wantsIPv6() bool {

@@ -55,7 +55,7 @@ func newPrincipal(host string, c *http.Client) *principal {
 	}
 	// The metadata service is on the host's own link: no proxy knows the way.
 	return &principal{
-		api: c, metadata: &http.Client{Transport: provider.LimitAnswers(&http.Transport{})},
+		api: c, metadata: &http.Client{Transport: provider.LimitAnswers(&http.Transport{IdleConnTimeout: time.Minute})},
 		base: base, host: host, turn: make(chan struct{}, 1),
 	}
 }

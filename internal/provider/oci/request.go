@@ -27,7 +27,7 @@ func userDataLimit(others int) int {
 }
 
 func (s *Settings) userDataLimit() int {
-	others := len(s.SSHPublicKey)
+	others := sizeOf(s.SSHPublicKey)
 	if doc, _ := overrideDocument(s.ConfigOverride); doc != nil {
 		others += sizeOf(doc["metadata"]) + sizeOf(doc["extended_metadata"])
 	}

@@ -160,6 +160,26 @@ func (t *Tenancy) Tags() map[string]map[string]string {
 	return out
 }
 
+// Addresses are those of an instance, public ones first.
+func (t *Tenancy) Addresses(id string) []string {
+	defer t.locked()()
+	var public, private []string
+	for _, v := range t.vnics {
+		for _, p := range t.private {
+			if *v.InstanceId != id || *p.VnicId != *v.VnicId {
+				continue
+			}
+			private = append(private, *p.IpAddress)
+			for _, o := range t.public {
+				if *o.AssignedEntityId == *p.Id {
+					public = append(public, *o.IpAddress)
+				}
+			}
+		}
+	}
+	return append(public, private...)
+}
+
 // Instances counts the instances that have not ended.
 func (t *Tenancy) Instances() int {
 	defer t.locked()()

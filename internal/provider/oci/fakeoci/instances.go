@@ -291,6 +291,9 @@ func (t *Tenancy) getHistory(r core.GetConsoleHistoryRequest) reply {
 	return ok(h)
 }
 
+// Console is what every instance writes to its console.
+var Console = strings.Repeat("[    0.000000] Linux version\n", 100) + "desktop login: " //nolint:gochecknoglobals // never changed
+
 func (t *Tenancy) historyContent(r core.GetConsoleHistoryContentRequest) reply {
 	h := t.histories[*r.InstanceConsoleHistoryId]
 	switch {
@@ -299,12 +302,11 @@ func (t *Tenancy) historyContent(r core.GetConsoleHistoryContentRequest) reply {
 	case h.LifecycleState != core.ConsoleHistoryLifecycleStateSucceeded:
 		return fault(http.StatusConflict, "IncorrectState", "The console has not been captured")
 	}
-	text := strings.Repeat("[    0.000000] Linux version\n", 100) + "login: "
 	length := 10240
 	if r.Length != nil {
 		length = *r.Length
 	}
-	return reply{status: http.StatusOK, body: plainText(text[:min(length, len(text))])}
+	return reply{status: http.StatusOK, body: plainText(Console[:min(length, len(Console))])}
 }
 
 func (t *Tenancy) deleteHistory(r core.DeleteConsoleHistoryRequest) reply {
