@@ -123,7 +123,7 @@ mutants: ## Plant defects into the code, one after the other: the simulation mus
 	$(GO) run ./test/sim/mutants
 
 nodes: ## Three controllers on one PostgreSQL, killed, stopped and cut off in turn; prints how long work rested. Part of `make test`.
-	$(GO) test ./test/e2e -run '^TestNodes$$' -count=1 -v
+	$(GO) test ./test/e2e -run '^TestNodes' -count=1 -v
 
 chaos: ## Disturb real controllers, databases and machines at random for DURATION, then compare cloud, database and sessions.
 	HEADROOM_CHAOS=$(DURATION) $(GO) test ./test/e2e -run '^TestChaos$$' -count=1 -v -timeout 24h

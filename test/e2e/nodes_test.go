@@ -18,7 +18,7 @@ import (
 	"github.com/headroom-dev/headroom/internal/client"
 )
 
-// TestNodes disturbs three controllers on one PostgreSQL in every way that a
+// TestNodes disturbs three controllers on one PostgreSQL in the ways that a
 // process can be disturbed, always the one that owns the work, while sessions
 // come and go at all of them.
 func TestNodes(t *testing.T) {
@@ -52,9 +52,6 @@ func TestNodes(t *testing.T) {
 		}
 		c.works(c.nodes[0])
 	})
-	for how, disturb := range map[string]func(*relay){"hears nothing of": (*relay).hang, "is cut from": (*relay).cut} {
-		c.under(func() { c.isolate(how, disturb) })
-	}
 	t.Log("--- the nodes are restarted in order, one after the other")
 	c.under(func() {
 		for _, n := range c.nodes {
@@ -82,6 +79,26 @@ func TestNodes(t *testing.T) {
 	c.under(c.upgrade)
 	c.checkMetrics()
 	if n := c.checkWrites(); n < 40 || c.past.changes < 40 {
+		t.Errorf("only %d writes of loops and %d changes of phases: this has tested nothing", n, c.past.changes)
+	}
+	c.leaveNothing()
+	stream.check()
+}
+
+// TestNodesCutOff keeps the owner of the work from PostgreSQL, by silence and by
+// broken connections. It has nodes of its own: each disturbance lasts as long as
+// a lease, and one after the other they would take two minutes.
+func TestNodesCutOff(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, true)
+	c.watchWrites()
+	stream := c.followEvents()
+	c.works(c.nodes[0])
+	for how, disturb := range map[string]func(*relay){"hears nothing of": (*relay).hang, "is cut from": (*relay).cut} {
+		c.under(func() { c.isolate(how, disturb) })
+	}
+	c.checkMetrics()
+	if n := c.checkWrites(); n < 15 || c.past.changes < 15 {
 		t.Errorf("only %d writes of loops and %d changes of phases: this has tested nothing", n, c.past.changes)
 	}
 	c.leaveNothing()
