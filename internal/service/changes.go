@@ -258,20 +258,35 @@ func notes(tx *store.Tx, w *world, r ref) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	configs := 0
+	var configs []string
 	for _, from := range w.referrers(r) {
-		if strings.HasPrefix(from, string(fleet.KindAutoscaleConfig)+" ") {
-			configs++
+		if name, ok := strings.CutPrefix(from, string(fleet.KindAutoscaleConfig)+" "); ok {
+			configs = append(configs, name)
 		}
 	}
-	if n == 0 && configs == 0 {
+	if n == 0 && len(configs) == 0 {
 		return nil, nil
 	}
-	list := []string{fmt.Sprintf("touches %s and %s", count(int64(configs), "autoscale config"), count(n, "machine"))}
+	list := []string{fmt.Sprintf("touches %s%s and %s", count(int64(len(configs)), "autoscale config"), named(configs), count(n, "machine"))}
 	if r.kind == fleet.KindVMProvider && n > 0 {
 		list = append(list, "machines that exist keep the settings they were made with; they are replaced only where replace_on_drift is set")
 	}
 	return list, nil
+}
+
+// mostNamed is how many objects a note names.
+const mostNamed = 10
+
+// named lists names in brackets, the first ones of many.
+func named(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	slices.Sort(names)
+	if more := len(names) - mostNamed; more > 0 {
+		return fmt.Sprintf(" (%s and %d more)", strings.Join(names[:mostNamed], ", "), more)
+	}
+	return " (" + strings.Join(names, ", ") + ")"
 }
 
 func whole(labels map[string]string, spec map[string]any) map[string]any {

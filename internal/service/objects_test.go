@@ -159,7 +159,7 @@ func TestApplyDiffsAndNotes(t *testing.T) {
 			if diff := cmp.Diff([]string{"spec.settings.size", "spec.settings.token"}, paths); diff != "" {
 				t.Errorf("paths:\n%s", diff)
 			}
-			if len(c.Notes) == 0 || c.Notes[0] != "touches 1 autoscale config and 2 machines" {
+			if len(c.Notes) == 0 || c.Notes[0] != "touches 1 autoscale config (desk-here) and 2 machines" {
 				t.Errorf("notes %q", c.Notes)
 			}
 		case "desk-here":
