@@ -117,6 +117,9 @@ func (c *Controller) stepDeleting(ctx context.Context, s *fleet.Server) (time.Du
 		}
 		c.listSoon(s.VMProvider)
 		return firstDeleteRepeat, nil // sooner when a listing no longer shows it
+	case class == provider.NotFound && !again && c.mayAppear(s, err):
+		r.hold(s.ID, c.now().Add(firstDeleteRepeat))
+		return firstDeleteRepeat, c.noteReason(ctx, s, "the cloud does not show the machine yet; it is asked again until it must")
 	case class == provider.NotFound:
 		r.resume(s.ID)
 		r.unmarkDeleted(s.ID)
@@ -128,6 +131,13 @@ func (c *Controller) stepDeleting(ctx context.Context, s *fleet.Server) (time.Du
 		r.hold(s.ID, c.now().Add(wait))
 		return wait, c.noteDeleteTrouble(ctx, s, err)
 	}
+}
+
+// mayAppear says that a machine which the cloud does not find is so new that the
+// cloud may show it yet.
+func (c *Controller) mayAppear(s *fleet.Server, err error) bool {
+	late := provider.RetryAfter(err)
+	return late > 0 && c.now().Before(fleet.Value(s.AskedAt, s.CreatedAt).Add(provider.MaxCallTimeout+late))
 }
 
 // after says what has been done and why, without repeating what the reason

@@ -170,7 +170,7 @@ func (c *Controller) checkAlive(ctx context.Context, r *realm, s *fleet.Server, 
 		got, err := r.client.Get(ctx, s.ProviderID)
 		switch {
 		case provider.ClassOf(err) == provider.NotFound:
-			return true, 0, c.lose(ctx, s, "the cloud no longer has the machine")
+			return true, 0, c.lose(ctx, s, "the cloud no longer has the machine: "+safe(err))
 		case err != nil:
 			return true, provider.Backoff(provider.ClassOf(err), s.Unseen), nil
 		case r.another(got, s):

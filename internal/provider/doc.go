@@ -47,7 +47,10 @@
 // A create that consists of several operations, of which one takes its time,
 // answers Conflict with a time to wait ([Error.After]) until that one is done:
 // the machine itself does not exist yet, for certain, and the same call goes on
-// where it was. A cloud that accepts a create and finds out afterwards that it
+// where it was. A cloud that shows a new machine late, and does not tell one that
+// it does not show yet from one that is long gone, answers NotFound with the time
+// ([Error.After]) by which it has surely shown it: a machine that was asked for
+// more recently does not pass for gone. A cloud that accepts a create and finds out afterwards that it
 // has no room says so with the machine's state; [Instance.FaultClass] then has
 // the consequence that the error would have had.
 package provider

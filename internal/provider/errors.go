@@ -30,7 +30,7 @@ const (
 type Error struct {
 	Class   Class
 	Message string        // safe to show: no secret, the cloud's words where they help
-	After   time.Duration // RateLimited: how long to wait; 0: the cloud did not say. Conflict of a create: see doc.go
+	After   time.Duration // RateLimited: how long to wait; 0: the cloud did not say. Conflict of a create, NotFound of a machine: see doc.go
 	Cause   error         // for logs
 }
 
