@@ -264,8 +264,11 @@ func (d *driver) checkTypes(ctx context.Context, r *report) error {
 			}
 		}
 	}
-	if !ok || err != nil {
-		return nil
+	if !ok {
+		return fatal
+	}
+	if err != nil {
+		return err
 	}
 	for _, name := range s.InstanceTypes {
 		subject := "instance type " + name

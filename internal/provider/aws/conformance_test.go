@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func harness(t *testing.T) providertest.Account {
 	s.KeyName, s.PrivateKey, s.RetrieveWindowsPassword, s.OSType = "desk", pemOf(key), true, "windows"
 	s.AMIID = "ami-000000000000000e0"
 	wrong := *s
-	wrong.CABundle = otherCA
+	wrong.CABundle = providertest.OtherAuthority(t)
 	spoil := func(f fakeaws.Fault) func(*testing.T) {
 		return func(*testing.T) { a.Spoil(f) }
 	}
@@ -149,7 +150,24 @@ func harness(t *testing.T) providertest.Account {
 			}
 			return out
 		},
-		Expire: func(*testing.T) func() { a.Expire(true); return func() { a.Expire(false) } },
+		BreakRemnants: spoil(fakeaws.Fault{Name: "DescribeNetworkInterfaces", Status: http.StatusServiceUnavailable, Code: "Unavailable", Message: "The server is overloaded and can't handle the request."}),
+		Addresses:     func(_ *testing.T, id string) []string { return a.Addresses(id) },
+		Stop:          func(_ *testing.T, id string) { a.Stop(id) },
+		GiveUp: func(_ *testing.T, id string) provider.Class {
+			a.GiveUp(id)
+			return provider.NoCapacity
+		},
+		Console: func(_ *testing.T, id string) []byte {
+			text := strings.Repeat("kernel: something went wrong\r\n", 8)
+			a.Write(id, text)
+			return []byte(text)
+		},
+		TakeRight: func(*testing.T) string {
+			a.Lack("ec2:RunInstances")
+			return "ec2:RunInstances"
+		},
+		Throttle: 7 * time.Second,
+		Expire:   func(*testing.T) func() { a.Expire(true); return func() { a.Expire(false) } },
 		Hang: func(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			t.Cleanup(cancel)
@@ -176,6 +194,17 @@ func harness(t *testing.T) providertest.Account {
 			},
 			Bad:     map[string]any{"MetadataOptions": map[string]any{"HttpToken": "required"}},
 			BadPath: "MetadataOptions.HttpToken",
+			Hostile: []map[string]any{
+				{"TagSpecifications": []any{}},
+				{"TagSpecifications": nil},
+				{"UserData": "x"},
+				{"UserData": nil},
+				{"ClientToken": nil},
+				{"MinCount": 0, "MaxCount": 0},
+				{"instance_config": map[string]any{"TagSpecifications": []any{map[string]any{"ResourceType": "instance", "Tags": []any{map[string]any{"Key": "headroom-server", "Value": "x"}}}}}},
+				{"BlockDeviceMappings": []any{map[string]any{"DeviceName": "/dev/sda1", "Ebs": map[string]any{"DeleteOnTermination": false}}}},
+				{"NetworkInterfaces": []any{map[string]any{"DeviceIndex": 0, "DeleteOnTermination": false}, map[string]any{"DeviceIndex": 1}}},
+			},
 		},
 		Calls: a.Calls, LifeCalls: 4, // look at the image; make it; delete it; find it gone
 		Interrupt: func(_ *testing.T, id string) { a.Interrupt(id) },
@@ -215,11 +244,7 @@ func harness(t *testing.T) providertest.Account {
 				return create(t, d)
 			},
 			provider.RateLimited: func(t *testing.T, d provider.Driver) error {
-				err := refused(fakeaws.Fault{Name: "RunInstances", Status: http.StatusServiceUnavailable, Code: "RequestLimitExceeded", Message: "Request limit exceeded.", Header: map[string]string{"Retry-After": "7"}})(t, d)
-				if after := provider.RetryAfter(err); after != 7*time.Second {
-					return fmt.Errorf("the time to wait is %v, expected 7s: %w", after, err)
-				}
-				return err
+				return refused(fakeaws.Fault{Name: "RunInstances", Status: http.StatusServiceUnavailable, Code: "RequestLimitExceeded", Message: "Request limit exceeded.", Header: map[string]string{"Retry-After": "7"}})(t, d)
 			},
 			provider.Conflict: func(t *testing.T, d provider.Driver) error {
 				req := request("protected")
@@ -245,17 +270,3 @@ func harness(t *testing.T) providertest.Account {
 		},
 	}
 }
-
-// otherCA signed nothing here.
-const otherCA = `-----BEGIN CERTIFICATE-----
-MIIBjjCCATWgAwIBAgIUHsVUcJKOTvFzbVX13rp+Wuhrg7swCgYIKoZIzj0EAwIw
-HDEaMBgGA1UEAwwRQW5vdGhlciBhdXRob3JpdHkwIBcNMjYxMTI0MTYwMTI2WhgP
-MjEyNjEwMzExNjAxMjZaMBwxGjAYBgNVBAMMEUFub3RoZXIgYXV0aG9yaXR5MFkw
-EwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEnEQOjIAYOoDz4WX1dWK/uaO9EUL3kRzk
-FB4iEFRoEyUi6/+yxTzBgHmjH+ufxIyE6pUyyGwNANloCkENNveeE6NTMFEwHQYD
-VR0OBBYEFJKqa5Z0iftSTUKD1Q8nuKjCNL5LMB8GA1UdIwQYMBaAFJKqa5Z0iftS
-TUKD1Q8nuKjCNL5LMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDRwAwRAIg
-NYM91FLsYS54Hkq8TEDE5fXNW2EZZ3Zd86iYgCBYJm8CIB7M6bTCyjjRH3V7datF
-zU/tiVsnACAfeRDhxBqklLWC
------END CERTIFICATE-----
-`

@@ -17,10 +17,6 @@ import (
 	"github.com/headroom-dev/headroom/internal/provider"
 )
 
-// failureShown is how long after its launch List tells of an instance that ended
-// by itself at once. After that it is as if it had never been.
-const failureShown = 2 * time.Minute
-
 // tags are those of everything that is made for a machine, in order of key.
 func (s *Settings) tags(name string, t provider.Tags) []types.Tag {
 	all := map[string]string{

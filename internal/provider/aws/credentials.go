@@ -42,13 +42,14 @@ func (r *renewed) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		return aws.Credentials{}, ctx.Err()
 	}
 	defer func() { <-r.turn }()
-	if r.value != nil && (!r.value.CanExpire || time.Until(r.value.Expires) > early) {
+	if r.value != nil && !r.value.Expired() {
 		return *r.value, nil
 	}
 	got, err := r.fetch(ctx)
 	if err != nil {
 		return aws.Credentials{}, err
 	}
+	got.Expires = got.Expires.Add(-early)
 	r.value = &got
 	return got, nil
 }

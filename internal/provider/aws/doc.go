@@ -25,9 +25,9 @@
 // # Consistency
 //
 // EC2 shows a new instance after some seconds, and a terminated one for about an
-// hour. A terminated instance is gone: Get answers NotFound, List leaves it out.
-// The exception is an instance that ended by itself within two minutes of its
-// launch: List shows it as failed, with EC2's reason, until then.
+// hour. InvalidInstanceID.NotFound therefore means that an instance is gone unless
+// it has just been made; the error says so by its time. A terminated instance is
+// gone: List leaves it out, and Get answers NotFound with EC2's reason.
 //
 // # Least permissions
 //

@@ -86,16 +86,25 @@ func (d *driver) adopt(ctx context.Context, req provider.Request, token string, 
 	if err != nil {
 		return provider.Instance{}, d.fault(ctx, err)
 	}
-	for _, r := range found.Reservations {
-		for n := range r.Instances {
-			out := d.made(&r.Instances[n], offer{})
-			if out.Tags != req.Tags {
-				return provider.Instance{}, provider.Errorf(provider.Conflict, "instance %s was made with this server's token, and its tags say that it is not this server's", out.ID)
-			}
-			return out, nil
+	i := first(found)
+	if i == nil {
+		return provider.Instance{}, provider.Errorf(provider.Conflict, "EC2 knows an earlier call for this machine with other parameters and shows no instance of it; it is looked for again (%w)", cause)
+	}
+	out := d.made(i, offer{})
+	if out.Tags != req.Tags {
+		return provider.Instance{}, provider.Errorf(provider.Conflict, "instance %s was made with this server's token, and its tags say that it is not this server's", out.ID)
+	}
+	return out, nil
+}
+
+// first is the instance of an answer that has at most one.
+func first(out *ec2.DescribeInstancesOutput) *types.Instance {
+	for _, r := range out.Reservations {
+		if len(r.Instances) > 0 {
+			return &r.Instances[0]
 		}
 	}
-	return provider.Instance{}, provider.Errorf(provider.Conflict, "EC2 knows an earlier call for this machine with other parameters and shows no instance of it; it is looked for again (%w)", cause)
+	return nil
 }
 
 // List implements provider.Driver.
@@ -118,10 +127,7 @@ func (d *driver) List(ctx context.Context, owner provider.Owner) iter.Seq2[provi
 				for n := range r.Instances {
 					i := &r.Instances[n]
 					out, gone := d.instance(i)
-					if gone && (out.State != provider.StateFailed || d.now().Sub(out.CreatedAt) > failureShown) {
-						continue
-					}
-					if seen[out.ID] || out.Tags.Owner() != owner {
+					if gone || seen[out.ID] || out.Tags.Owner() != owner {
 						continue
 					}
 					seen[out.ID] = true
@@ -210,17 +216,15 @@ func (d *driver) Get(ctx context.Context, id string) (provider.Instance, error) 
 	if err != nil {
 		return provider.Instance{}, d.fault(ctx, err)
 	}
-	for _, r := range found.Reservations {
-		for n := range r.Instances {
-			out, gone := d.instance(&r.Instances[n])
-			if gone {
-				return provider.Instance{}, provider.Errorf(provider.NotFound, "instance %s has been terminated%s", id, stateReason(&r.Instances[n]))
-			}
-			return out, nil
-		}
+	i := first(found)
+	if i == nil { // what does not exist is answered with an error
+		return provider.Instance{}, provider.Errorf(provider.Unavailable, "EC2 answered nothing about instance %s", id)
 	}
-	// What does not exist is answered with an error.
-	return provider.Instance{}, provider.Errorf(provider.Unavailable, "EC2 answered nothing about instance %s", id)
+	out, gone := d.instance(i)
+	if gone {
+		return provider.Instance{}, provider.Errorf(provider.NotFound, "instance %s has been terminated%s", id, stateReason(i))
+	}
+	return out, nil
 }
 
 // Delete implements provider.Driver.

@@ -15,6 +15,10 @@ import (
 	"github.com/headroom-dev/headroom/internal/provider"
 )
 
+// shownWithin is the time in which EC2 surely shows a new instance: it answers
+// alike for one that it does not show yet and for one that it has forgotten.
+const shownWithin = 2 * time.Minute
+
 // fault is an error of a call. Credentials that were refused are fetched anew by
 // the next call.
 func (c *clients) fault(ctx context.Context, err error) error {
@@ -75,6 +79,9 @@ func classifyCode(err error, code, message string, status int, header http.Heade
 	out := &provider.Error{Class: classOf(code, message), Cause: err, Message: code + ": " + readable(message)}
 	if out.Class == provider.Unknown && status != 0 {
 		out.Class = provider.StatusClass(status)
+	}
+	if code == "InvalidInstanceID.NotFound" {
+		out.After = shownWithin
 	}
 	switch out.Class {
 	case provider.RateLimited:

@@ -40,7 +40,7 @@ func (d *driver) Password(ctx context.Context, id string) (provider.Login, error
 		return provider.Login{}, provider.Errorf(provider.Unknown, "the password of instance %s is not encoded as EC2 does", id)
 	}
 	// One answer to one person's question: nobody can try variations on it.
-	open, err := rsa.DecryptPKCS1v15(nil, key, sealed)
+	open, err := rsa.DecryptPKCS1v15(nil, key, sealed) //nolint:staticcheck // it is what EC2 encrypts with
 	if err != nil {
 		return provider.Login{}, provider.Errorf(provider.Unsupported, "the password of instance %s is encrypted for another key: private_key must be that of key pair %s", id, s.KeyName)
 	}

@@ -49,7 +49,7 @@ type instance struct {
 
 	shown, runs, gone, forgotten time.Time
 
-	password string
+	password, console string
 }
 
 // launch is what the service remembers of a client token.

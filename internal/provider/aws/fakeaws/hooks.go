@@ -43,6 +43,9 @@ func (a *Account) SellOut(offer, code string) { defer a.locked()(); a.soldOut[of
 // Lag sets how long new instances are not shown.
 func (a *Account) Lag(d time.Duration) { defer a.locked()(); a.lag = d }
 
+// Show lets a new instance be shown from now on.
+func (a *Account) Show(id string) { defer a.locked()(); a.instances[id].shown = time.Time{} }
+
 // Vanish sets how long instances take to end.
 func (a *Account) Vanish(d time.Duration) { defer a.locked()(); a.vanish = d }
 
@@ -136,6 +139,30 @@ func (a *Account) Fail(id, code, message string) {
 	i.show["State"], i.gone = state("shutting-down"), time.Now().Add(a.vanish)
 }
 
+// GiveUp begins to end an instance for want of capacity; the end comes when it is
+// terminated besides.
+func (a *Account) GiveUp(id string) {
+	a.Fail(id, "Server.InsufficientInstanceCapacity", "Server.InsufficientInstanceCapacity: There was insufficient capacity available to satisfy the launch request.")
+	defer a.locked()()
+	a.instances[id].gone = time.Now().Add(time.Hour)
+}
+
+// Addresses are those by which an instance is reached, public ones first.
+func (a *Account) Addresses(id string) []string {
+	defer a.locked()()
+	i := a.instances[id]
+	var out []string
+	for _, key := range []string{"PublicIpAddress", "PrivateIpAddress"} {
+		if text := textOf(i.show, key); text != "" {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// Write lets an instance write to its console.
+func (a *Account) Write(id, text string) { defer a.locked()(); a.instances[id].console += text }
+
 // Stop stops an instance.
 func (a *Account) Stop(id string) {
 	defer a.locked()()
@@ -149,12 +176,6 @@ func (a *Account) Schedule(id, code, description string, notBefore time.Time) {
 	a.events[id] = []any{map[string]any{"Code": code, "Description": description, "NotBefore": notBefore}}
 }
 
-// Launched sets when an instance was launched.
-func (a *Account) Launched(id string, at time.Time) {
-	defer a.locked()()
-	a.instances[id].show["LaunchTime"] = at.UTC().Truncate(time.Second)
-}
-
 // Protect switches the protection of an instance from being terminated.
 func (a *Account) Protect(id string, on bool) {
 	defer a.locked()()
@@ -163,7 +184,7 @@ func (a *Account) Protect(id string, on bool) {
 
 // MakePassword lets a Windows instance make a password, encrypted for the key.
 func (a *Account) MakePassword(id, password string, key *rsa.PublicKey) error {
-	sealed, err := rsa.EncryptPKCS1v15(rand.Reader, key, []byte(password))
+	sealed, err := rsa.EncryptPKCS1v15(rand.Reader, key, []byte(password)) //nolint:staticcheck // it is what EC2 encrypts with
 	if err != nil {
 		return err
 	}

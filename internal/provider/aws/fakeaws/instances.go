@@ -302,6 +302,11 @@ func (a *Account) terminate(in map[string]any) (map[string]any, *refusal) {
 			return nil, refuse(bad, "OperationNotPermitted", "The instance '%s' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", id)
 		}
 		before := i.show["State"]
+		if i.state() == "shutting-down" && in["DryRun"] != true {
+			if soon := time.Now().Add(a.vanish); i.gone.After(soon) {
+				i.gone = soon
+			}
+		}
 		if i.state() != "terminated" && i.state() != "shutting-down" && in["DryRun"] != true {
 			i.show["State"] = state("shutting-down")
 			i.show["StateReason"] = map[string]any{"Code": "Client.UserInitiatedShutdown", "Message": "Client.UserInitiatedShutdown: User initiated shutdown"}
@@ -368,7 +373,7 @@ func (a *Account) console(in map[string]any) (map[string]any, *refusal) {
 	if in["Latest"] == true && strings.HasPrefix(textOf(i.show, "InstanceType"), "t2.") {
 		return nil, refuse(bad, "UnsupportedOperation", "This instance type does not support retrieving the latest console logs.")
 	}
-	text := base64.StdEncoding.EncodeToString([]byte("[    0.000000] Linux version 6.1.0\ncloud-init: words of the script\nlogin: "))
+	text := base64.StdEncoding.EncodeToString([]byte("[    0.000000] Linux version 6.1.0\ncloud-init: words of the script\nlogin: " + i.console))
 	return map[string]any{"InstanceId": i.id, "Output": text[:20] + "\n" + text[20:], "Timestamp": time.Now()}, nil
 }
 

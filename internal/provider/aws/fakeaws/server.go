@@ -133,7 +133,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	out, no := map[string]any(nil), (*refusal)(nil)
+	var out map[string]any
 	if len(wrong) > 0 {
 		s.broken = append(s.broken, wrong...)
 		no = refuse(400, "InvalidParameterValue", "%s", strings.Join(wrong, "; "))
@@ -254,9 +254,9 @@ func (s *Server) send(w http.ResponseWriter, c *call, out map[string]any, no *re
 	m := s.model.services[c.service]
 	root := c.name + "Response"
 	fmt.Fprintf(&b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<%s xmlns=%q>", root, m.Metadata.Namespace)
-	wrapper := ""
 	if c.op.Output != nil {
-		if wrapper = c.op.Output.ResultWrapper; wrapper != "" {
+		wrapper := c.op.Output.ResultWrapper
+		if wrapper != "" {
 			b.WriteString("<" + wrapper + ">")
 		}
 		if wrong := m.writeXML(&b, c.op.Output, out, c.name); len(wrong) > 0 {

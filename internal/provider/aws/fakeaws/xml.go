@@ -2,6 +2,7 @@ package fakeaws
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -22,7 +23,7 @@ func parseXML(r io.Reader) (*element, error) {
 	stack := []*element{root}
 	for {
 		token, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if len(root.below) != 1 {
 				return nil, fmt.Errorf("the document has %d roots", len(root.below))
 			}
@@ -143,7 +144,7 @@ func (s *service) writeXML(b *strings.Builder, ref *reference, value any, at str
 		}
 		return out
 	}
-	text := ""
+	var text string
 	switch v := value.(type) {
 	case string:
 		text = v
