@@ -78,18 +78,18 @@ func LoadModel(dir string) (*Model, error) {
 	for _, name := range []string{"ec2", "sts", "route53"} {
 		versions, err := os.ReadDir(filepath.Join(dir, name))
 		if err != nil {
-			return nil, fmt.Errorf("botocore's model of %s: %w", name, err)
+			return nil, fmt.Errorf("the service model of %s, which the Debian package "+Debian+" brings: %w", name, err)
 		}
 		if len(versions) == 0 {
-			return nil, fmt.Errorf("botocore's model of %s: %w", name, fs.ErrNotExist)
+			return nil, fmt.Errorf("the service model of %s, which the Debian package "+Debian+" brings: %w", name, fs.ErrNotExist)
 		}
 		text, err := readModel(filepath.Join(dir, name, versions[len(versions)-1].Name(), "service-2.json"))
 		if err != nil {
-			return nil, fmt.Errorf("botocore's model of %s: %w", name, err)
+			return nil, fmt.Errorf("the service model of %s, which the Debian package "+Debian+" brings: %w", name, err)
 		}
 		s := &service{}
 		if err := json.Unmarshal(text, s); err != nil {
-			return nil, fmt.Errorf("botocore's model of %s: %w", name, err)
+			return nil, fmt.Errorf("the service model of %s, which the Debian package "+Debian+" brings: %w", name, err)
 		}
 		for _, n := range newer {
 			if sh := s.Shapes[n.shape]; n.service == name && sh != nil && sh.Members[n.member] == nil {
