@@ -96,6 +96,8 @@ check-modules: ## ... go.mod and go.sum are tidy and what was downloaded is what
 	$(GO) mod tidy -diff
 	$(GO) mod verify
 	$(GO) -C tools mod tidy -diff
+	$(GO) -C test/rigs/kube mod tidy -diff
+	$(GO) -C test/rigs/kube mod verify
 
 check-vulnerabilities: tools ## ... govulncheck, where its database can be reached; says so where not.
 	@hack/vulnerabilities.sh $(TOOLS)/govulncheck
