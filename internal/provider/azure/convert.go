@@ -103,6 +103,9 @@ func standing(out *provider.Instance, p *armcompute.VirtualMachineProperties, st
 		out.State = provider.StateRunning
 	default:
 		out.State = provider.StatePending
+		if state == "succeeded" && len(statuses) == 0 {
+			out.Fault = "Azure does not tell whether it runs: give the app Microsoft.Compute/virtualMachines/read on the subscription"
+		}
 	}
 }
 

@@ -141,6 +141,12 @@ func TestStates(t *testing.T) {
 			t.Errorf("without statuses: %+v, %v", got, err)
 		}
 	}
+	p.Provisioning(i.ID, "Succeeded", "")
+	for got, err := range d.List(t.Context(), request("a").Tags.Owner()) {
+		if err != nil || got.State != provider.StatePending || !strings.Contains(got.Fault, "on the subscription") {
+			t.Errorf("without statuses: %+v, %v", got, err)
+		}
+	}
 }
 
 // TestAddresses: public ones come first, from get and from list alike, and a listing
