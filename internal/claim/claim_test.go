@@ -83,8 +83,11 @@ func (w *world) place(id, zone, user string, need fleet.Resources) (server strin
 	w.t.Helper()
 	w.write(func(tx *store.Tx) error {
 		s := &fleet.Session{ID: id, Pool: "p", Zone: zone, User: user, Need: need, CreatedAt: w.at, Owner: "o"}
-		var err error
-		ok, err = claim.Place(tx, s, "test", w.at)
+		in, err := tx.Entrance("p")
+		if err != nil {
+			return err
+		}
+		ok, err = claim.Place(tx, s, in, "test", w.at)
 		server = s.ServerID
 		return err
 	})

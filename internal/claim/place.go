@@ -24,28 +24,27 @@ func Need(pool fleet.PoolType, shape fleet.Shape) fleet.Resources {
 	return shape.Resources()
 }
 
-// Place finds room for a session and claims it. The session must be new (not
-// in the database; ID, Pool, Zone, Need, User, Owner, TTL filled) or waiting in
-// the queue. A staged session of exactly the wanted shape is taken over before
+// Place finds room for a session and claims it. in is the entrance of its pool,
+// read in the same transaction. The session must be new (not in the database;
+// ID, Pool, Zone, Need, User, Owner, TTL filled) or waiting in the queue. A staged session of exactly the wanted shape is taken over before
 // free capacity is used: its claim passes to s and the staged session ends.
 //
 // It returns false when nothing has room; nothing is changed then and the
 // session is as before. After true the session is active, written to the
 // database, and its event is emitted. Whose turn it is must be known to the
 // caller: Place does not look at the queue.
-func Place(tx *store.Tx, s *fleet.Session, actor string, now time.Time) (bool, error) {
-	zs, err := loadZones(tx)
-	if err != nil {
-		return false, err
-	}
-	return place(tx, s, zs.attempts(s.Zone, nil), actor, now)
+func Place(tx *store.Tx, s *fleet.Session, in store.Entrance, actor string, now time.Time) (bool, error) {
+	return place(tx, s, zonesOf(in.Zones).attempts(s.Zone, nil), in.Staged, actor, now)
 }
 
-func place(tx *store.Tx, s *fleet.Session, where []attempt, actor string, now time.Time) (bool, error) {
+// place looks for room in order; staged: there may be sessions made ahead.
+func place(tx *store.Tx, s *fleet.Session, where []attempt, staged bool, actor string, now time.Time) (bool, error) {
 	for _, a := range where {
-		done, err := takeStaged(tx, s, a, actor, now)
-		if err != nil || done {
-			return done, err
+		if staged {
+			done, err := takeStaged(tx, s, a, actor, now)
+			if err != nil || done {
+				return done, err
+			}
 		}
 		server, err := tx.Claim(store.ClaimQuery{
 			Pool: s.Pool, Zone: a.zone, Need: s.Need, User: s.User,
@@ -159,7 +158,7 @@ func AssignQueued(tx *store.Tx, pool string, now time.Time) ([]*fleet.Session, e
 			if len(where) == 0 {
 				continue
 			}
-			done, err := place(tx, s, where, ActorQueue, now)
+			done, err := place(tx, s, where, true, ActorQueue, now)
 			if err != nil {
 				return nil, err
 			}

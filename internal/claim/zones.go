@@ -35,22 +35,30 @@ func loadZones(tx *store.Tx) (zones, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading zones: %w", err)
 	}
-	all := make(zones, 0, len(objects))
+	named := make([]store.NamedZone, 0, len(objects))
 	for _, o := range objects {
 		spec, err := store.Spec[fleet.ZoneSpec](o)
 		if err != nil {
 			return nil, fmt.Errorf("reading zone %s: %w", o.Name, err)
 		}
+		named = append(named, store.NamedZone{Name: o.Name, Spec: &spec})
+	}
+	return zonesOf(named), nil
+}
+
+func zonesOf(named []store.NamedZone) zones {
+	all := make(zones, 0, len(named))
+	for _, z := range named {
 		all = append(all, zone{
-			name:     o.Name,
-			fallOver: fleet.Value(spec.FallOver, true),
+			name:     z.Name,
+			fallOver: fleet.Value(z.Spec.FallOver, true),
 			strategy: strategy{
-				spread:      spec.Placement == fleet.PlacementSpread,
-				preferFixed: fleet.Value(spec.PreferFixed, true),
+				spread:      z.Spec.Placement == fleet.PlacementSpread,
+				preferFixed: fleet.Value(z.Spec.PreferFixed, true),
 			},
 		})
 	}
-	return all, nil
+	return all
 }
 
 // confines says that a session that asks for the named zone can run nowhere

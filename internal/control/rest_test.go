@@ -13,7 +13,7 @@ func TestRest(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ took, want time.Duration }{
 		{longPass, 0},
-		{100 * time.Millisecond, 300 * time.Millisecond},
+		{100 * time.Millisecond, 900 * time.Millisecond},
 		{time.Minute, longestRest},
 	} {
 		if got := restAfter(tc.took); got != tc.want {

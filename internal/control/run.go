@@ -156,14 +156,15 @@ func (l *loops) owned(key string, step func(ctx context.Context) (time.Duration,
 	return next, err
 }
 
-// A pool of many machines is woken by each of them. A pass that took longer
-// than longPass is followed by a rest of restFactor times as long, unless it
-// has more to do at once; small pools are looked at without delay. A pass that
-// took very long was held up, by a database that did not answer or by a process
-// that was stopped, and says nothing of the next one.
+// A pool of many machines is woken by each of them, and by each session. A pass
+// that took longer than longPass is followed by a rest of restFactor times as
+// long, unless it has more to do at once: a pool of any size takes a tenth of a
+// core at most from those who ask for its sessions. Small pools are looked at
+// without delay. A pass that took very long was held up, by a database that did
+// not answer or by a process that was stopped, and says nothing of the next one.
 const (
-	longPass    = 20 * time.Millisecond
-	restFactor  = 3
+	longPass    = 2 * time.Millisecond
+	restFactor  = 9
 	longestRest = 3 * time.Second
 )
 
@@ -437,7 +438,9 @@ func WakeFor(e fleet.Event) Wake {
 		}
 		return w
 	case fleet.EventKindSession:
-		w := Wake{Pool: e.Pool, Sessions: true}
+		// A session that has ended is not due any more; one that takes its place
+		// has an event of its own.
+		w := Wake{Pool: e.Pool, Sessions: e.Type != fleet.EventSessionEnded}
 		if e.Type == fleet.EventSessionEnded {
 			w.Server, _ = e.Data["server_id"].(string)
 		}

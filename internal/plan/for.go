@@ -43,7 +43,7 @@ func byID(a, b *fleet.Server) int { return cmp.Compare(a.ID, b.ID) }
 type pass struct {
 	in      Input
 	configs []*configPass
-	bins    []*bin           // room on machines of the pool, ready ones first
+	bins    []bin            // room on machines of the pool, ready ones first; none when nobody waits
 	made    map[string]int64 // creations decided in this pass, by provider
 	reasons []Reason
 	nextAt  time.Time

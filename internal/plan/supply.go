@@ -40,28 +40,32 @@ func (p *pass) collectSupply() {
 	for _, c := range p.configs {
 		p.markLeaving(c)
 	}
-	var coming []*bin
+	// A pool of many machines in which nobody waits is looked at often.
+	waiting := len(p.in.Queued) > 0 || slices.ContainsFunc(p.in.Stagings, func(s Staging) bool { return s.Missing > 0 })
+	var coming []bin
 	for _, s := range p.in.Servers {
 		if !s.Phase.MayExist() {
 			continue
 		}
 		c := home(s)
-		b := &bin{config: c, zone: s.Zone}
+		var free fleet.Resources
+		list := (*[]bin)(nil)
 		switch {
 		case s.Phase.ComingUp():
-			b.free = s.Capacity
-			coming = append(coming, b)
+			free, list = s.Capacity, &coming
 			if c != nil && s.Capacity.IsZero() {
 				c.learning = true
 			}
 		case s.Open() && (c == nil || !c.leaving[s.ID]):
-			b.free = s.Free()
-			p.bins = append(p.bins, b)
+			free, list = s.Free(), &p.bins
 		case s.Open():
 			c.leavingFree = c.leavingFree.Add(s.Free())
 		}
 		if c != nil {
-			c.count(s, b.free)
+			c.count(s, free)
+		}
+		if waiting && list != nil {
+			*list = append(*list, bin{config: c, zone: s.Zone, free: free})
 		}
 	}
 	p.bins = append(p.bins, coming...)
@@ -143,7 +147,8 @@ type group struct {
 // proportional to machines × different shapes.
 func (p *pass) placeDemand() {
 	for _, g := range p.groups() {
-		for _, b := range p.bins {
+		for i := range p.bins {
+			b := &p.bins[i]
 			if g.count == 0 {
 				break
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,7 +93,11 @@ func (s *Service) madeBefore(ctx context.Context, p auth.Principal, r AcquireReq
 	}
 	var old *fleet.Session
 	err := s.Store.Read(ctx, func(tx *store.Tx) error {
-		_, need, err := s.demand(tx, r)
+		in, err := tx.Entrance(r.Pool)
+		if err != nil {
+			return err
+		}
+		need, err := demand(in, r)
 		if err != nil {
 			return err
 		}
@@ -137,7 +142,11 @@ func (r AcquireRequest) check() error {
 // acquire is the transaction of Acquire.
 func (s *Service) acquire(tx *store.Tx, p auth.Principal, r AcquireRequest, id string) (*fleet.Session, error) {
 	now := s.now()
-	spec, need, err := s.demand(tx, r)
+	in, err := tx.Entrance(r.Pool)
+	if err != nil {
+		return nil, err
+	}
+	need, err := demand(in, r)
 	if err != nil {
 		return nil, err
 	}
@@ -154,12 +163,8 @@ func (s *Service) acquire(tx *store.Tx, p auth.Principal, r AcquireRequest, id s
 		ID: id, Pool: r.Pool, Zone: r.Zone, User: r.User, Need: need, TTL: r.TTL,
 		CreatedAt: now, Owner: p.TokenID, IdempotencyKey: r.IdempotencyKey,
 	}
-	queue, err := tx.QueuedSessions(r.Pool, 1)
-	if err != nil {
-		return nil, fmt.Errorf("reading the queue of pool %s: %w", r.Pool, err)
-	}
-	if len(queue) == 0 {
-		placed, err := claim.Place(tx, session, p.Actor(), now)
+	if !in.Queued {
+		placed, err := claim.Place(tx, session, in, p.Actor(), now)
 		if err != nil || placed {
 			return session, err
 		}
@@ -167,43 +172,30 @@ func (s *Service) acquire(tx *store.Tx, p auth.Principal, r AcquireRequest, id s
 			return nil, noRoom(r.Pool, need)
 		}
 	}
-	return s.enqueue(tx, p, r, session, fleet.Value(spec.QueueLimit, fleet.DefaultQueueLimit))
+	return s.enqueue(tx, p, r, session, fleet.Value(in.Pool.QueueLimit, fleet.DefaultQueueLimit))
 }
 
-// demand reads the pool and the zone that a request names and what the request
-// claims there.
-func (s *Service) demand(tx *store.Tx, r AcquireRequest) (fleet.PoolSpec, fleet.Resources, error) {
+// demand is what the request claims in the pool that it names.
+func demand(in store.Entrance, r AcquireRequest) (fleet.Resources, error) {
 	var fields []fleet.FieldError
 	bad := func(path string, value any, format string, args ...any) {
 		fields = append(fields, fleet.FieldError{Path: path, Value: value, Message: fmt.Sprintf(format, args...)})
 	}
-	object, err := tx.Object(fleet.KindPool, r.Pool)
-	if errors.Is(err, store.ErrNotFound) {
+	if in.Pool == nil {
 		bad("pool", r.Pool, "there is no pool %q: headroom get pools lists those that exist", r.Pool)
-		return fleet.PoolSpec{}, fleet.Resources{}, fleet.Invalid("session request", fields)
+		return fleet.Resources{}, fleet.Invalid("session request", fields)
 	}
-	if err != nil {
-		return fleet.PoolSpec{}, fleet.Resources{}, fmt.Errorf("reading pool %s: %w", r.Pool, err)
+	if r.Zone != "" && !slices.ContainsFunc(in.Zones, func(z store.NamedZone) bool { return z.Name == r.Zone }) {
+		bad("zone", r.Zone, "there is no zone %q: headroom get zones lists those that exist", r.Zone)
 	}
-	spec, err := store.Spec[fleet.PoolSpec](object)
-	if err != nil {
-		return spec, fleet.Resources{}, err
-	}
-	if r.Zone != "" {
-		if _, err := tx.Object(fleet.KindZone, r.Zone); errors.Is(err, store.ErrNotFound) {
-			bad("zone", r.Zone, "there is no zone %q: headroom get zones lists those that exist", r.Zone)
-		} else if err != nil {
-			return spec, fleet.Resources{}, fmt.Errorf("reading zone %s: %w", r.Zone, err)
-		}
-	}
-	need := claim.Need(spec.Type, fleet.Shape{Cores: r.Cores, Memory: r.Memory, GPUs: r.GPUs})
+	need := claim.Need(in.Pool.Type, fleet.Shape{Cores: r.Cores, Memory: r.Memory, GPUs: r.GPUs})
 	switch {
-	case spec.Type == fleet.PoolDockerAgent && r.Cores == 0 && r.Memory == 0:
+	case in.Pool.Type == fleet.PoolDockerAgent && r.Cores == 0 && r.Memory == 0:
 		bad("cores", nil, "pool %s is of type docker_agent: ask for cores or memory or both", r.Pool)
-	case spec.Type == fleet.PoolServer && (r.Cores != 0 || r.Memory != 0 || r.GPUs != 0):
+	case in.Pool.Type == fleet.PoolServer && (r.Cores != 0 || r.Memory != 0 || r.GPUs != 0):
 		bad("cores", nil, "pool %s is of type server, where a session takes one place: leave cores, memory and gpus out", r.Pool)
 	}
-	return spec, need, fleet.Invalid("session request", fields)
+	return need, fleet.Invalid("session request", fields)
 }
 
 // enqueue lets the session wait, and serves the queue once, since those ahead

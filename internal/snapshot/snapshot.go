@@ -241,7 +241,7 @@ func (l *loading) stagings() error {
 	}
 	in.Excess = all[fleet.SessionStaged]
 	for _, st := range l.settings.stagings[in.Pool] {
-		have, err := l.tx.CountSessions(store.SessionFilter{Staging: st.name, States: []fleet.SessionState{fleet.SessionStaged}})
+		have, err := l.tx.CountSessions(store.SessionFilter{Pool: in.Pool, Staging: st.name, States: []fleet.SessionState{fleet.SessionStaged}})
 		if err != nil {
 			return fmt.Errorf("counting sessions of staging %s: %w", st.name, err)
 		}

@@ -60,6 +60,7 @@ func TestClaimPlans(t *testing.T) {
 				sessionQuery + " WHERE e.owner = 'o' AND e.idempotency_key = 'k' AND e.idempotency_key <> ''",
 				sessionQuery + " WHERE e.server_id = 'x' AND e.live",
 				"SELECT COUNT(*) FROM sessions AS e WHERE e.pool = 'p' AND e.staging = 'st' AND e.state = 'staged' AND e.live",
+				entranceText,
 				"SELECT seq FROM events WHERE pool = 'p' AND seq > 5 ORDER BY seq LIMIT 10",
 				"SELECT seq FROM events WHERE kind = 'Server' AND name = 'x' AND seq < 99 ORDER BY seq DESC LIMIT 10",
 			} {
@@ -111,7 +112,7 @@ func explain(t *testing.T, s *Store, query string) string {
 	if !s.db.postgres {
 		prefix, columns = "EXPLAIN QUERY PLAN ", 4
 	}
-	query = strings.NewReplacer("c.pool = $1", "c.pool = 'p'", "b.pool = $1", "b.pool = 'p'", "f.pool = $1", "f.pool = 'p'", "e.pool = $1", "e.pool = 'p'", "s.pool = $1", "s.pool = 'p'",
+	query = strings.NewReplacer("c.pool = $1", "c.pool = 'p'", "b.pool = $1", "b.pool = 'p'", "f.pool = $1", "f.pool = 'p'", "e.pool = $1", "e.pool = 'p'", "p.name = $1", "p.name = 'p'", "s.pool = $1", "s.pool = 'p'",
 		"user_name = $2", "user_name = 'u7'", "c.zone = $3", "c.zone = 'z'", "c.fixed = $4", "c.fixed = FALSE").Replace(query)
 	query = regexp.MustCompile(`b\.zone = \$\d+`).ReplaceAllString(query, "b.zone = 'z'")
 	query = regexp.MustCompile(`\$\d+`).ReplaceAllString(query, "7")

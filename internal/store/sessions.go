@@ -194,7 +194,10 @@ func (f SessionFilter) condition() *condition {
 	case len(f.States) > 0:
 		oneOf(&c, "e.state", f.States)
 	}
-	if !f.IncludeEnded && !slices.Contains(f.States, fleet.SessionEnded) {
+	// Queued and staged sessions are live. To say so would lead to the index of
+	// all live sessions of the pool.
+	few := len(f.States) == 1 && (f.States[0] == fleet.SessionQueued || f.States[0] == fleet.SessionStaged) && f.ServerID == "" && f.User == ""
+	if !few && !f.IncludeEnded && !slices.Contains(f.States, fleet.SessionEnded) {
 		c.add("e.live")
 	}
 	return &c

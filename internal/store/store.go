@@ -56,6 +56,7 @@ type Store struct {
 	queue   writeQueue
 	order   commitOrder
 	changes changeLog
+	specs   decodedSpecs
 	alone   sync.RWMutex // held for writing while a closure runs alone
 	closed  atomic.Bool
 }

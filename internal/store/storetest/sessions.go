@@ -407,3 +407,40 @@ func testStagedSessions(t *testing.T, s *store.Store) {
 		t.Errorf("staged on a server that drains: %q", got)
 	}
 }
+
+func testEntrance(t *testing.T, s *store.Store) {
+	look := func(pool string) store.Entrance {
+		t.Helper()
+		return get(t, s, func(tx *store.Tx) (store.Entrance, error) { return tx.Entrance(pool) })
+	}
+	addSessions(t, s, session("q", fleet.SessionQueued), session("active", fleet.SessionActive))
+	wantSame(t, "a pool that does not exist", look("p"), store.Entrance{Queued: true})
+	put := func(kind fleet.Kind, name, spec string) {
+		t.Helper()
+		write(t, s, func(tx *store.Tx) error {
+			_, _, err := tx.PutObject(&store.Object{Kind: kind, Name: name, Spec: []byte(spec)}, t0)
+			return err
+		})
+	}
+	put(fleet.KindZone, "b", `{}`)
+	put(fleet.KindZone, "a", `{"placement":"spread"}`)
+	put(fleet.KindPool, "p", `{"type":"server"}`)
+	put(fleet.KindPool, "other", `{"type":"server"}`)
+	zones := []store.NamedZone{{Name: "a", Spec: &fleet.ZoneSpec{Placement: fleet.PlacementSpread}}, {Name: "b", Spec: &fleet.ZoneSpec{}}}
+	wantSame(t, "somebody waits", look("p"), store.Entrance{Pool: &fleet.PoolSpec{Type: fleet.PoolServer}, Zones: zones, Queued: true})
+	addSessions(t, s, session("staged", fleet.SessionStaged))
+	wantSame(t, "one is made ahead", look("p").Staged, true)
+	wantSame(t, "in another pool", look("other"), store.Entrance{Pool: &fleet.PoolSpec{Type: fleet.PoolServer}, Zones: zones})
+	// What has changed in the same transaction counts.
+	write(t, s, func(tx *store.Tx) error {
+		if _, _, err := tx.PutObject(&store.Object{Kind: fleet.KindPool, Name: "other", Spec: []byte(`{"type":"docker_agent"}`)}, t0); err != nil {
+			return err
+		}
+		if err := tx.DeleteObject(fleet.KindZone, "a"); err != nil {
+			return err
+		}
+		in, err := tx.Entrance("other")
+		wantSame(t, "changed", in, store.Entrance{Pool: &fleet.PoolSpec{Type: fleet.PoolDockerAgent}, Zones: zones[1:]})
+		return err
+	})
+}

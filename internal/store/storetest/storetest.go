@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"session round trip", testSessionRoundTrip},
 		{"session keys", testSessionKeys},
 		{"session queue", testSessionQueue},
+		{"entrance", testEntrance},
 		{"session lists", testSessionLists},
 		{"sessions due", testSessionsDue},
 		{"staged sessions", testStagedSessions},
