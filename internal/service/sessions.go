@@ -66,11 +66,10 @@ func (s *Service) Acquire(ctx context.Context, p auth.Principal, r AcquireReques
 		}
 		return SessionView{}, err
 	}
-	id := s.Store.NewID()
 	var out *fleet.Session
-	err := s.Store.Write(ctx, func(tx *store.Tx) error {
+	err := s.Store.WriteSession(ctx, func(tx *store.Tx) error {
 		var err error
-		out, err = s.acquire(tx, p, r, id)
+		out, err = s.acquire(tx, p, r)
 		if errors.Is(err, store.ErrExists) { // a rival on another node has used the key: look again
 			return store.ErrStale
 		}
@@ -140,7 +139,7 @@ func (r AcquireRequest) check() error {
 }
 
 // acquire is the transaction of Acquire.
-func (s *Service) acquire(tx *store.Tx, p auth.Principal, r AcquireRequest, id string) (*fleet.Session, error) {
+func (s *Service) acquire(tx *store.Tx, p auth.Principal, r AcquireRequest) (*fleet.Session, error) {
 	now := s.now()
 	in, err := tx.Entrance(r.Pool)
 	if err != nil {
@@ -160,7 +159,7 @@ func (s *Service) acquire(tx *store.Tx, p auth.Principal, r AcquireRequest, id s
 		}
 	}
 	session := &fleet.Session{
-		ID: id, Pool: r.Pool, Zone: r.Zone, User: r.User, Need: need, TTL: r.TTL,
+		ID: tx.NewID(), Pool: r.Pool, Zone: r.Zone, User: r.User, Need: need, TTL: r.TTL,
 		CreatedAt: now, Owner: p.TokenID, IdempotencyKey: r.IdempotencyKey,
 	}
 	if !in.Queued {
@@ -362,7 +361,7 @@ func (s *Service) EndSession(ctx context.Context, p auth.Principal, id string) (
 		return SessionView{}, err
 	}
 	var out *fleet.Session
-	err := s.Store.Write(ctx, func(tx *store.Tx) error {
+	err := s.Store.WriteSession(ctx, func(tx *store.Tx) error {
 		session, err := tx.Session(id)
 		if err != nil {
 			return notFound(err, "session", id)

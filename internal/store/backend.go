@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // backend is a kind of database. Everything in which SQLite and PostgreSQL
@@ -59,9 +60,23 @@ func newPool(db *sql.DB, prepare bool, size int) *pool {
 
 // conn is one connection.
 type conn struct {
+	pool   *pool
 	sc     *sql.Conn
 	stmts  map[string]*sql.Stmt // nil: not kept
+	pg     *pgx.Conn            // of PostgreSQL, which belongs to sc
+	ahead  ahead                // statements that PostgreSQL is yet to be sent
 	broken bool                 // not to be used again
+}
+
+// row is a row of an answer.
+type row interface{ Scan(dest ...any) error }
+
+// rows are an answer, as in database/sql.
+type rows interface {
+	row
+	Next() bool
+	Err() error
+	Close() error
 }
 
 // get waits for a connection; it must be given back with put.
@@ -92,9 +107,21 @@ func (p *pool) open(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{sc: sc}
+	c := &conn{pool: p, sc: sc}
 	if p.prepare {
 		c.stmts = map[string]*sql.Stmt{}
+		return c, nil
+	}
+	err = sc.Raw(func(dc any) error {
+		own, ok := dc.(*stdlib.Conn)
+		if !ok {
+			return fmt.Errorf("a connection of type %T", dc)
+		}
+		c.pg = own.Conn() // as long as sc is open, and nobody else has it
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, sc.Close())
 	}
 	return c, nil
 }
@@ -134,26 +161,41 @@ func (c *conn) discard() {
 	c.sc.Close()                                           //nolint:errcheck // it was broken before
 }
 
-func (c *conn) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if c.stmts == nil {
-		return c.sc.ExecContext(ctx, query, args...)
+func (c *conn) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	if c.pg != nil {
+		return c.pgExec(ctx, query, args)
 	}
 	st, err := c.stmt(ctx, query)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	return st.ExecContext(ctx, args...)
+	res, err := st.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
 }
 
-func (c *conn) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if c.stmts == nil {
-		return c.sc.QueryContext(ctx, query, args...)
+func (c *conn) query(ctx context.Context, query string, args ...any) (rows, error) {
+	if c.pg != nil {
+		return c.pgQuery(ctx, query, args)
 	}
 	st, err := c.stmt(ctx, query)
 	if err != nil {
 		return nil, err
 	}
 	return st.QueryContext(ctx, args...)
+}
+
+// later runs a statement at once on SQLite, and together with the next one on
+// PostgreSQL.
+func (c *conn) later(ctx context.Context, query string, args ...any) error {
+	if c.pg != nil {
+		c.ahead.list = append(c.ahead.list, statement{query: query, args: args})
+		return nil
+	}
+	_, err := c.exec(ctx, query, args...)
+	return err
 }
 
 func (c *conn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
@@ -170,7 +212,7 @@ func (c *conn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 
 // check notes whether the connection has ended, after an error.
 func (c *conn) check(err error, postgres bool) (lost bool) {
-	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || postgres && connLost(c.sc) {
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || postgres && c.pg.IsClosed() {
 		c.broken = true
 	}
 	return c.broken

@@ -32,8 +32,10 @@ func BenchmarkAcquire(b *testing.B) {
 				defer s.Close() //nolint:errcheck // the benchmark is over
 				addOpenServers(b, s, servers, int64(b.N/servers+1))
 				b.ReportAllocs()
+				before := changes(b, s)
 				b.ResetTimer()
 				report(b, acquire(b, s, 16))
+				b.ReportMetric(float64(b.N)/float64(changes(b, s)-before), "acquires/commit")
 			})
 		}
 	}
@@ -89,7 +91,7 @@ func acquire(b *testing.B, s *store.Store, callers int) []time.Duration {
 		wg.Go(func() {
 			for i := c; i < b.N; i += callers {
 				begin := time.Now()
-				err := s.Write(context.Background(), func(tx *store.Tx) error {
+				err := s.WriteSession(context.Background(), func(tx *store.Tx) error {
 					q := store.ClaimQuery{Pool: "p", Zone: "z", Need: fleet.Resources{Cores: 1000, MemoryMiB: 1024}, User: fmt.Sprint("u", i%1000), PreferFixed: true}
 					srv, err := tx.Claim(q)
 					if err != nil {
@@ -112,6 +114,19 @@ func acquire(b *testing.B, s *store.Store, callers int) []time.Duration {
 	}
 	wg.Wait()
 	return slices.Concat(took...)
+}
+
+// changes counts the commits that have changed a server.
+func changes(b *testing.B, s *store.Store) (n int64) {
+	err := s.Read(b.Context(), func(tx *store.Tx) error {
+		c, err := tx.Changes(-1)
+		n = c.Upto
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
 }
 
 func report(b *testing.B, took []time.Duration) {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -169,7 +168,7 @@ func (tx *Tx) changesFromTable(after, upto int64) (set changeSet, known bool, er
 		return set, false, nil
 	}
 	found := int64(0)
-	err = tx.each("SELECT servers, objects FROM changes WHERE n > $1 AND n <= $2", []any{after, upto}, func(r *sql.Rows) error {
+	err = tx.each("SELECT servers, objects FROM changes WHERE n > $1 AND n <= $2", []any{after, upto}, func(r row) error {
 		var text string
 		var objects bool
 		if err := r.Scan(&text, &objects); err != nil {
@@ -189,23 +188,13 @@ func (tx *Tx) changesFromTable(after, upto int64) (set changeSet, known bool, er
 	return set, found == upto-after, err
 }
 
-// publish writes a change down for the other nodes.
-func (w *writing) publish(n int64, set changeSet) *lostError {
+// changedServers are the ids of what has changed, for the other nodes.
+func changedServers(set changeSet) (string, error) {
 	ids := make([]string, 0, len(set.servers))
 	for id := range set.servers {
 		ids = append(ids, id)
 	}
-	text, err := jsonText(ids)
-	if err == nil {
-		_, err = w.c.exec(w.ctx, "INSERT INTO changes (n, servers, objects) VALUES ($1, $2, $3)", n, text, set.objects)
-	}
-	if err == nil && n%pruneEvery == 0 {
-		_, err = w.c.exec(w.ctx, "DELETE FROM changes WHERE n <= $1", n-keptChanges)
-	}
-	if err != nil {
-		return w.lost(err)
-	}
-	return nil
+	return jsonText(ids)
 }
 
 // serversOfOneRead is how many rows ServersByID reads with one statement.
@@ -219,7 +208,7 @@ func (tx *Tx) ServersByID(ids []string) ([]*fleet.Server, error) {
 		n := min(len(ids), serversOfOneRead)
 		var c condition
 		oneOf(&c, "id", ids[:n])
-		err := tx.each("SELECT "+serverColumns+" FROM servers"+c.where(), c.args, func(r *sql.Rows) error {
+		err := tx.each("SELECT "+serverColumns+" FROM servers"+c.where(), c.args, func(r row) error {
 			s, err := scanServer(r)
 			list = append(list, s)
 			return err

@@ -92,7 +92,7 @@ func (tx *Tx) firsts(w *claimWay, q ClaimQuery) (best *candidate, crowded bool, 
 		args, query = append(args, q.Zone), w.firstsInZone
 	}
 	var astray []*candidate // the first of their bay, and they do not fit
-	err = tx.each(query, args, func(r *sql.Rows) error {
+	err = tx.each(query, args, func(r row) error {
 		var zone string
 		var fixed bool
 		var id sql.NullString
@@ -165,7 +165,7 @@ func (tx *Tx) onwards(w *claimWay, q ClaimQuery, need []int64, c *candidate) (*c
 // a session.
 func (tx *Tx) familiar(w *claimWay, q ClaimQuery, best *candidate) (*candidate, error) {
 	need := w.need(q.Need)
-	err := tx.each(w.familiar, []any{q.Pool, q.User, claimFamiliar}, func(r *sql.Rows) error {
+	err := tx.each(w.familiar, []any{q.Pool, q.User, claimFamiliar}, func(r row) error {
 		c := &candidate{known: true, free: make([]int64, len(w.columns))}
 		dest := []any{&c.zone, &c.fixed, &c.id, &c.maxUsers}
 		for i := range c.free {
@@ -300,7 +300,5 @@ func (tx *Tx) lockServer(id string) error {
 	if !tx.s.db.postgres {
 		return nil
 	}
-	var one int
-	_, err := tx.get("SELECT 1 FROM servers WHERE id = $1 FOR UPDATE", []any{id}, &one)
-	return err
+	return tx.do("SELECT 1 FROM servers WHERE id = $1 FOR UPDATE", id)
 }

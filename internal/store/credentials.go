@@ -10,7 +10,7 @@ import (
 
 const tokenColumns = "id, name, role, pool, created_at, created_by, expires_at, last_used_at"
 
-func scanToken(r *sql.Rows) (*fleet.APIToken, error) {
+func scanToken(r row) (*fleet.APIToken, error) {
 	var t fleet.APIToken
 	var created int64
 	var expires, used sql.NullInt64
@@ -69,7 +69,7 @@ func (tx *Tx) Tokens() ([]*fleet.APIToken, error) {
 
 func (tx *Tx) tokens(query string, args ...any) ([]*fleet.APIToken, error) {
 	list := []*fleet.APIToken{}
-	err := tx.each(query, args, func(r *sql.Rows) error {
+	err := tx.each(query, args, func(r row) error {
 		t, err := scanToken(r)
 		list = append(list, t)
 		return err
@@ -79,7 +79,7 @@ func (tx *Tx) tokens(query string, args ...any) ([]*fleet.APIToken, error) {
 
 // TouchToken notes the last use of a token; one that is gone is no error.
 func (tx *Tx) TouchToken(id string, at time.Time) error {
-	if _, err := tx.exec("UPDATE api_tokens SET last_used_at = $2 WHERE id = $1", id, at.UnixMicro()); err != nil {
+	if err := tx.do("UPDATE api_tokens SET last_used_at = $2 WHERE id = $1", id, at.UnixMicro()); err != nil {
 		return fmt.Errorf("noting the use of token %s: %w", id, err)
 	}
 	return nil
@@ -120,7 +120,7 @@ func (tx *Tx) setAgentCredential(serverID, hash string, at time.Time) error {
 	}
 	// As long as the present one has not been used, the one before is what the
 	// agent may still have. Going back to that one drops the present one.
-	_, err = tx.exec(`INSERT INTO agent_credentials (server_id, hash, at, previous) VALUES ($1, $2, $3, NULL)
+	err = tx.do(`INSERT INTO agent_credentials (server_id, hash, at, previous) VALUES ($1, $2, $3, NULL)
 		ON CONFLICT (server_id) DO UPDATE SET at = excluded.at, hash = excluded.hash,
 		previous = CASE WHEN COALESCE(agent_credentials.previous, agent_credentials.hash) = excluded.hash THEN NULL
 			ELSE COALESCE(agent_credentials.previous, agent_credentials.hash) END
@@ -151,7 +151,7 @@ func (tx *Tx) serverByAgentCredential(hash string) (*fleet.Server, error) {
 	}
 	if current == hash && previous.Valid {
 		end := func(tx *Tx) error {
-			_, err := tx.exec("UPDATE agent_credentials SET previous = NULL WHERE server_id = $1 AND hash = $2", id, hash)
+			err := tx.do("UPDATE agent_credentials SET previous = NULL WHERE server_id = $1 AND hash = $2", id, hash)
 			return err
 		}
 		if !tx.write {
@@ -179,7 +179,7 @@ func (tx *Tx) AgentCredential(serverID string) (hash string, at time.Time, err e
 
 // DeleteAgentCredentials makes every credential of a server's agent invalid.
 func (tx *Tx) DeleteAgentCredentials(serverID string) error {
-	if _, err := tx.exec("DELETE FROM agent_credentials WHERE server_id = $1", serverID); err != nil {
+	if err := tx.do("DELETE FROM agent_credentials WHERE server_id = $1", serverID); err != nil {
 		return fmt.Errorf("deleting the agent credentials of server %s: %w", serverID, err)
 	}
 	return nil

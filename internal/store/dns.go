@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -39,7 +38,7 @@ func (tx *Tx) DNSRecord(serverID string) (*DNSRecord, error) {
 
 func (tx *Tx) dnsRecords(where string, arg string) ([]DNSRecord, error) {
 	list := []DNSRecord{}
-	err := tx.each("SELECT server_id, dns_provider, zone, name, written, attempts, due_at, error FROM dns_records "+where, []any{arg}, func(r *sql.Rows) error {
+	err := tx.each("SELECT server_id, dns_provider, zone, name, written, attempts, due_at, error FROM dns_records "+where, []any{arg}, func(r row) error {
 		var d DNSRecord
 		var written string
 		var due int64
@@ -66,7 +65,7 @@ func (tx *Tx) SaveDNSRecord(d *DNSRecord) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec(`INSERT INTO dns_records (server_id, dns_provider, zone, name, written, attempts, due_at, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+	err = tx.do(`INSERT INTO dns_records (server_id, dns_provider, zone, name, written, attempts, due_at, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (server_id) DO UPDATE SET dns_provider = excluded.dns_provider, zone = excluded.zone, name = excluded.name,
 		written = excluded.written, attempts = excluded.attempts, due_at = excluded.due_at, error = excluded.error`,
 		d.ServerID, d.DNSProvider, d.Zone, d.Name, string(b), d.Attempts, d.DueAt.UnixMicro(), d.Error)
@@ -78,7 +77,7 @@ func (tx *Tx) SaveDNSRecord(d *DNSRecord) error {
 
 // DeleteDNSRecord forgets the name of a server; one without is no error.
 func (tx *Tx) DeleteDNSRecord(serverID string) error {
-	if _, err := tx.exec("DELETE FROM dns_records WHERE server_id = $1", serverID); err != nil {
+	if err := tx.do("DELETE FROM dns_records WHERE server_id = $1", serverID); err != nil {
 		return fmt.Errorf("deleting the DNS name of server %s: %w", serverID, err)
 	}
 	return nil

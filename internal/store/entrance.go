@@ -2,7 +2,6 @@ package store
 
 import (
 	"cmp"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -26,19 +25,21 @@ type NamedZone struct {
 	Spec *fleet.ZoneSpec
 }
 
+// The orders lead to the indexes of what waits and of what is staged, whatever
+// PostgreSQL believes to know of how many there are.
 const entranceText = "SELECT '', '', ''," +
-	" EXISTS (SELECT 1 FROM sessions AS e WHERE e.pool = $1 AND e.state = 'queued')," +
-	" EXISTS (SELECT 1 FROM sessions AS e WHERE e.pool = $1 AND e.state = 'staged')" +
+	" (SELECT 1 FROM sessions AS e WHERE e.pool = $1 AND e.state = 'queued' ORDER BY e.queue_order LIMIT 1) IS NOT NULL," +
+	" (SELECT 1 FROM sessions AS e WHERE e.pool = $1 AND e.state = 'staged' ORDER BY e.need_cores LIMIT 1) IS NOT NULL" +
 	" UNION ALL SELECT z.kind, z.name, z.spec, FALSE, FALSE FROM objects AS z WHERE z.kind = 'Zone'" +
 	" UNION ALL SELECT p.kind, p.name, p.spec, FALSE, FALSE FROM objects AS p WHERE p.kind = 'Pool' AND p.name = $1"
 
 // Entrance reads what decides how a session enters a pool.
 func (tx *Tx) Entrance(pool string) (Entrance, error) {
 	var in Entrance
-	err := tx.each(entranceText, []any{pool}, func(r *sql.Rows) error {
+	err := tx.each(entranceText, []any{pool}, func(r row) error {
 		var kind fleet.Kind
 		var name string
-		var spec sql.RawBytes // valid until the next row
+		var spec string
 		var queued, staged bool
 		if err := r.Scan(&kind, &name, &spec, &queued, &staged); err != nil {
 			return err
@@ -79,19 +80,19 @@ type specMemo[S any] struct {
 	byText map[string]*S
 }
 
-func (m *specMemo[S]) decode(text []byte) (*S, error) {
+func (m *specMemo[S]) decode(text string) (*S, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s := m.byText[string(text)]; s != nil {
+	if s := m.byText[text]; s != nil {
 		return s, nil
 	}
 	s := new(S)
-	if err := json.Unmarshal(text, s); err != nil {
+	if err := json.Unmarshal([]byte(text), s); err != nil {
 		return nil, err
 	}
 	if m.byText == nil || len(m.byText) >= specMemoMost {
 		m.byText = map[string]*S{}
 	}
-	m.byText[string(text)] = s
+	m.byText[text] = s
 	return s, nil
 }

@@ -41,15 +41,74 @@ func (tx *Tx) Emit(e fleet.Event) {
 
 const numberText = "UPDATE counters SET value = value + $1, changes = changes + $2 WHERE name = 'events' RETURNING value, changes"
 
-// number reserves n numbers for events, and one for the change if there is one,
-// and returns the first and the latter. The counter's row is locked from here to
-// the end of the transaction.
-func (w *writing) number(n int, changed bool) (first, change int64, lost *lostError) {
-	changes := 0
-	if changed {
-		changes = 1
+// number reserves numbers for the events, and one for the change if there is
+// one, and returns the first and the latter. The counter's row is locked from
+// here to the end of the transaction.
+func (w *writing) number(events []event, changed changeSet) (first, change int64, lost *lostError) {
+	return w.reserve(len(events), numberText, len(events), count(changed))
+}
+
+func count(changed changeSet) int {
+	if changed.empty() {
+		return 0
 	}
-	rows, err := w.c.query(w.ctx, numberText, n, changes)
+	return 1
+}
+
+// numberAtOnceText does all that there is to do before a commit in one
+// statement: it takes the numbers, and writes down the events ($3 on, a list for
+// each column) and the change ($12, $13).
+const numberAtOnceText = "WITH n AS (" + numberText + ")," +
+	" e AS (INSERT INTO events (" + eventColumns + ")" +
+	" SELECT n.value - CAST($1 AS BIGINT) + u.i, u.at, u.type, u.kind, u.name, u.id, u.pool, u.actor, u.message, u.data" +
+	" FROM n, unnest($3::BIGINT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::TEXT[], $9::TEXT[], $10::TEXT[], $11::TEXT[])" +
+	" WITH ORDINALITY AS u (at, type, kind, name, id, pool, actor, message, data, i))," +
+	" c AS (INSERT INTO changes (n, servers, objects) SELECT n.changes, $12, CAST($13 AS BOOLEAN) FROM n WHERE CAST($2 AS BIGINT) > 0)" +
+	" SELECT value, changes FROM n"
+
+// numberAtOnce is number on PostgreSQL, where it also writes down the events and,
+// for the other nodes, the change.
+func (w *writing) numberAtOnce(events []event, changed changeSet) (first, change int64, lost *lostError) {
+	n := len(events)
+	at := make([]int64, n)
+	var texts [7][]string // type to message
+	for i := range texts {
+		texts[i] = make([]string, n)
+	}
+	data := make([]*string, n)
+	for i := range events {
+		e := &events[i]
+		at[i] = e.At.UnixMicro()
+		columns := [7]any{string(e.Type), e.Kind, e.Name, e.ID, e.Pool, e.Actor, e.Message}
+		clean(columns[:])
+		for j, c := range columns {
+			texts[j][i], _ = c.(string)
+		}
+		if text, ok := e.data.(string); ok {
+			one := []any{text}
+			clean(one)
+			text, _ = one[0].(string)
+			data[i] = &text
+		}
+	}
+	servers, err := changedServers(changed)
+	if err != nil {
+		return 0, 0, w.lost(err)
+	}
+	first, change, lost = w.reserve(n, numberAtOnceText, int64(n), int64(count(changed)),
+		at, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], texts[6], data, servers, changed.objects)
+	if lost == nil && !changed.empty() && change%pruneEvery == 0 {
+		if err := w.c.later(w.ctx, "DELETE FROM changes WHERE n <= $1", change-keptChanges); err != nil {
+			return 0, 0, w.lost(err)
+		}
+	}
+	return first, change, lost
+}
+
+// reserve runs a statement that returns the counters after the numbers of n
+// events have been taken.
+func (w *writing) reserve(n int, query string, args ...any) (first, change int64, lost *lostError) {
+	rows, err := w.c.query(w.ctx, query, args...)
 	if err != nil {
 		return 0, 0, w.lost(err)
 	}
@@ -57,7 +116,7 @@ func (w *writing) number(n int, changed bool) (first, change int64, lost *lostEr
 	found := rows.Next()
 	if found {
 		err = rows.Scan(&last, &change)
-	} else {
+	} else if err = rows.Err(); err == nil {
 		err = errors.New("the counter of events is missing from the database")
 	}
 	if err = errors.Join(err, rows.Err(), rows.Close()); err != nil {
@@ -134,7 +193,7 @@ func (tx *Tx) Events(f EventFilter) ([]fleet.Event, error) {
 	}
 	query := c.limit("SELECT "+eventColumns+" FROM events"+c.where()+order, f.Limit)
 	list := []fleet.Event{}
-	err := tx.each(query, c.args, func(r *sql.Rows) error {
+	err := tx.each(query, c.args, func(r row) error {
 		var e fleet.Event
 		var at int64
 		var data sql.NullString

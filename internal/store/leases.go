@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -44,7 +43,7 @@ func (tx *Tx) ProvidersInUse() ([]string, error) {
 			SELECT MIN(vm_provider) FROM servers WHERE live AND vm_provider > ''
 			UNION ALL
 			SELECT (SELECT MIN(vm_provider) FROM servers WHERE live AND vm_provider > used.name) FROM used WHERE used.name IS NOT NULL)
-		SELECT name FROM used WHERE name IS NOT NULL`, nil, func(r *sql.Rows) error {
+		SELECT name FROM used WHERE name IS NOT NULL`, nil, func(r row) error {
 		var name string
 		err := r.Scan(&name)
 		names = append(names, name)
@@ -57,18 +56,16 @@ func (tx *Tx) ProvidersInUse() ([]string, error) {
 }
 
 // CheckOwner returns ErrLost unless o is the present owner, and keeps it so
-// until the commit: whoever takes the key waits. On a database that is not
+// until the commit: whoever takes the key waits. It is checked together with the
+// next statement, which may return the error instead. On a database that is not
 // shared nobody else can be the owner.
 func (tx *Tx) CheckOwner(o Owner) error {
 	if !tx.s.Shared() {
 		return nil
 	}
-	held, err := tx.change("SELECT 1 FROM owners WHERE key = $1 AND node = $2 AND epoch = $3 FOR SHARE", []any{o.Key, o.Node, o.Epoch}, new(int64))
-	if err != nil {
+	lost := fmt.Errorf("checking the owner of %s: %w", o.Key, ErrLost)
+	if err := tx.doOr(lost, "SELECT 1 FROM owners WHERE key = $1 AND node = $2 AND epoch = $3 FOR SHARE", o.Key, o.Node, o.Epoch); err != nil {
 		return fmt.Errorf("checking the owner of %s: %w", o.Key, err)
-	}
-	if !held {
-		return fmt.Errorf("checking the owner of %s: %w", o.Key, ErrLost)
 	}
 	return nil
 }

@@ -151,6 +151,9 @@ func TestFenceHolds(t *testing.T) {
 		if err := tx.CheckOwner(own[0]); err != nil {
 			return err
 		}
+		if _, err := tx.Setting("k"); err != nil { // the check is made together with the next statement
+			return err
+		}
 		if err := a.Release(t.Context(), own[1:]); err != nil {
 			return err
 		}

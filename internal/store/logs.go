@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"fmt"
 	"strings"
 )
@@ -48,13 +47,13 @@ func (tx *Tx) appendStream(serverID, stream string, lines []LogLine) error {
 	}
 	at := end - size
 	for _, l := range lines[first:] {
-		if _, err := tx.exec("INSERT INTO server_logs (server_id, stream, begins_at, at, text) VALUES ($1, $2, $3, $4, $5)",
+		if err := tx.do("INSERT INTO server_logs (server_id, stream, begins_at, at, text) VALUES ($1, $2, $3, $4, $5)",
 			serverID, stream, at, l.At.UnixMicro(), l.Text); err != nil {
 			return err
 		}
 		at += int64(len(l.Text)) + 1
 	}
-	_, err = tx.exec("DELETE FROM server_logs WHERE server_id = $1 AND stream = $2 AND begins_at < $3", serverID, stream, end-streamBytes)
+	err = tx.do("DELETE FROM server_logs WHERE server_id = $1 AND stream = $2 AND begins_at < $3", serverID, stream, end-streamBytes)
 	return err
 }
 
@@ -62,7 +61,7 @@ func (tx *Tx) appendStream(serverID, stream string, lines []LogLine) error {
 // moment in the order in which they came.
 func (tx *Tx) ServerLog(serverID string) ([]LogLine, error) {
 	list := []LogLine{}
-	err := tx.each("SELECT at, stream, text FROM server_logs WHERE server_id = $1 ORDER BY at, stream, begins_at", []any{serverID}, func(r *sql.Rows) error {
+	err := tx.each("SELECT at, stream, text FROM server_logs WHERE server_id = $1 ORDER BY at, stream, begins_at", []any{serverID}, func(r row) error {
 		var l LogLine
 		var at int64
 		err := r.Scan(&at, &l.Stream, &l.Text)

@@ -29,7 +29,7 @@ func (tx *Tx) SaveAutoscaleState(s AutoscaleState) error {
 	if len(s.Decision) > 0 {
 		decision = string(s.Decision)
 	}
-	_, err := tx.exec(`INSERT INTO autoscale_states (config, surplus_since, decision, decided_at) VALUES ($1, $2, $3, $4)
+	err := tx.do(`INSERT INTO autoscale_states (config, surplus_since, decision, decided_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (config) DO UPDATE SET surplus_since = excluded.surplus_since, decision = excluded.decision, decided_at = excluded.decided_at`,
 		s.Config, microsOrNull(s.SurplusSince), decision, microsOrNull(s.DecidedAt))
 	if err != nil {
@@ -63,7 +63,7 @@ func (tx *Tx) ProviderState(name string) (ProviderState, error) {
 
 // SaveProviderState writes what the loops of a VM provider remember.
 func (tx *Tx) SaveProviderState(s ProviderState) error {
-	_, err := tx.exec(`INSERT INTO provider_states (provider, circuit, failures, open_until, error, error_class, blocked_until, blocked_reason, tokens, tokens_at, listed_at, list_error, sweep_error, stillborn, stillborn_at, remnant_error)
+	err := tx.do(`INSERT INTO provider_states (provider, circuit, failures, open_until, error, error_class, blocked_until, blocked_reason, tokens, tokens_at, listed_at, list_error, sweep_error, stillborn, stillborn_at, remnant_error)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 		ON CONFLICT (provider) DO UPDATE SET circuit = excluded.circuit, failures = excluded.failures, open_until = excluded.open_until,
 		error = excluded.error, error_class = excluded.error_class, blocked_until = excluded.blocked_until, blocked_reason = excluded.blocked_reason,
@@ -82,7 +82,7 @@ func (tx *Tx) SaveProviderState(s ProviderState) error {
 func (tx *Tx) Sightings(provider string) ([]Sighting, error) {
 	list := []Sighting{}
 	err := tx.each("SELECT provider, kind, cloud_id, name, server_id, first_seen, last_seen, count FROM sightings WHERE provider = $1 ORDER BY first_seen, kind, cloud_id",
-		[]any{provider}, func(r *sql.Rows) error {
+		[]any{provider}, func(r row) error {
 			var s Sighting
 			var first, last sql.NullInt64
 			err := r.Scan(&s.Provider, &s.Kind, &s.CloudID, &s.Name, &s.ServerID, &first, &last, &s.Count)
@@ -98,7 +98,7 @@ func (tx *Tx) Sightings(provider string) ([]Sighting, error) {
 
 // SaveSighting adds or replaces a sighting.
 func (tx *Tx) SaveSighting(s Sighting) error {
-	_, err := tx.exec(`INSERT INTO sightings (provider, kind, cloud_id, name, server_id, first_seen, last_seen, count) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+	err := tx.do(`INSERT INTO sightings (provider, kind, cloud_id, name, server_id, first_seen, last_seen, count) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (provider, kind, cloud_id) DO UPDATE SET name = excluded.name, server_id = excluded.server_id,
 		first_seen = excluded.first_seen, last_seen = excluded.last_seen, count = excluded.count`,
 		s.Provider, s.Kind, s.CloudID, s.Name, s.ServerID, microsOrNull(s.FirstSeen), microsOrNull(s.LastSeen), s.Count)
@@ -110,7 +110,7 @@ func (tx *Tx) SaveSighting(s Sighting) error {
 
 // DeleteSighting forgets a sighting; one that is unknown is no error.
 func (tx *Tx) DeleteSighting(provider, kind, cloudID string) error {
-	if _, err := tx.exec("DELETE FROM sightings WHERE provider = $1 AND kind = $2 AND cloud_id = $3", provider, kind, cloudID); err != nil {
+	if err := tx.do("DELETE FROM sightings WHERE provider = $1 AND kind = $2 AND cloud_id = $3", provider, kind, cloudID); err != nil {
 		return fmt.Errorf("deleting a sighting of VM provider %s: %w", provider, err)
 	}
 	return nil

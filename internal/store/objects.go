@@ -31,7 +31,7 @@ func (tx *Tx) ProviderRevision(name string, revision int64) (*Object, error) {
 
 func (tx *Tx) object(query, what string, args ...any) (*Object, error) {
 	var o *Object
-	err := tx.each(query, args, func(r *sql.Rows) (err error) {
+	err := tx.each(query, args, func(r row) (err error) {
 		o, err = scanObject(r)
 		return err
 	})
@@ -47,7 +47,7 @@ func (tx *Tx) object(query, what string, args ...any) (*Object, error) {
 // Objects lists the objects of a kind by name.
 func (tx *Tx) Objects(kind fleet.Kind) ([]*Object, error) {
 	list := []*Object{}
-	err := tx.each("SELECT "+objectColumns+" FROM objects WHERE kind = $1", []any{string(kind)}, func(r *sql.Rows) error {
+	err := tx.each("SELECT "+objectColumns+" FROM objects WHERE kind = $1", []any{string(kind)}, func(r row) error {
 		o, err := scanObject(r)
 		list = append(list, o)
 		return err
@@ -60,7 +60,7 @@ func (tx *Tx) Objects(kind fleet.Kind) ([]*Object, error) {
 	return list, nil
 }
 
-func scanObject(r *sql.Rows) (*Object, error) {
+func scanObject(r row) (*Object, error) {
 	var o Object
 	var labels, spec string
 	var secrets sql.NullString
@@ -114,7 +114,7 @@ func (tx *Tx) PutObject(o *Object, now time.Time) (created, changed bool, err er
 }
 
 func (tx *Tx) storedObject(kind fleet.Kind, name string) (o *Object, err error) {
-	err = tx.each("SELECT "+objectColumns+" FROM objects WHERE kind = $1 AND name = $2", []any{string(kind), name}, func(r *sql.Rows) (err error) {
+	err = tx.each("SELECT "+objectColumns+" FROM objects WHERE kind = $1 AND name = $2", []any{string(kind), name}, func(r row) (err error) {
 		o, err = scanObject(r)
 		return err
 	})
@@ -197,7 +197,7 @@ func (tx *Tx) keepRevision(o *Object) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec(`INSERT INTO provider_revisions (name, revision, version, labels, spec, secrets, created_at, updated_at)
+	err = tx.do(`INSERT INTO provider_revisions (name, revision, version, labels, spec, secrets, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 		o.Name, o.Revision, o.Version, labels, string(o.Spec), secretsText(o.Secrets), o.CreatedAt.UnixMicro(), o.UpdatedAt.UnixMicro())
 	return err
@@ -221,7 +221,7 @@ func (tx *Tx) DeleteObject(kind fleet.Kind, name string) error {
 	}
 	if err == nil {
 		tx.changed.objects = true
-		_, err = tx.exec(`INSERT INTO object_marks (kind, name, revision, version) VALUES ($1, $2, $3, $4)
+		err = tx.do(`INSERT INTO object_marks (kind, name, revision, version) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (kind, name) DO UPDATE SET revision = excluded.revision, version = excluded.version`,
 			string(kind), name, revision, version)
 	}

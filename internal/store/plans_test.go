@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"fmt"
 	"os"
 	"regexp"
@@ -60,13 +59,21 @@ func TestClaimPlans(t *testing.T) {
 				sessionQuery + " WHERE e.owner = 'o' AND e.idempotency_key = 'k' AND e.idempotency_key <> ''",
 				sessionQuery + " WHERE e.server_id = 'x' AND e.live",
 				"SELECT COUNT(*) FROM sessions AS e WHERE e.pool = 'p' AND e.staging = 'st' AND e.state = 'staged' AND e.live",
-				entranceText,
 				"SELECT seq FROM events WHERE pool = 'p' AND seq > 5 ORDER BY seq LIMIT 10",
 				"SELECT seq FROM events WHERE kind = 'Server' AND name = 'x' AND seq < 99 ORDER BY seq DESC LIMIT 10",
 			} {
 				plan := explain(t, s, query)
 				if regexp.MustCompile(`(?i)(SCAN (servers|e|events)\b|Seq Scan|TEMP B-TREE|Sort Key)`).MatchString(plan) {
 					t.Errorf("%s\nscans or sorts:\n%s", query, plan)
+				}
+			}
+			for _, query := range []string{
+				entranceText,
+				"SELECT e.state, COUNT(*) FROM sessions AS e" + (SessionFilter{Pool: "p", States: []fleet.SessionState{fleet.SessionStaged}}).condition().where() + " GROUP BY e.state",
+			} {
+				plan := explain(t, s, query)
+				if regexp.MustCompile(`(?i)(SCAN e\b|Seq Scan on sessions|sessions_pool)`).MatchString(plan) {
+					t.Errorf("%s\nwalks the sessions of the pool:\n%s", query, plan)
 				}
 			}
 		})
@@ -118,7 +125,7 @@ func explain(t *testing.T, s *Store, query string) string {
 	query = regexp.MustCompile(`\$\d+`).ReplaceAllString(query, "7")
 	var lines []string
 	err := s.Read(t.Context(), func(tx *Tx) error {
-		return tx.each(prefix+query, nil, func(r *sql.Rows) error {
+		return tx.each(prefix+query, nil, func(r row) error {
 			values := make([]any, columns)
 			dest := make([]any, columns)
 			for i := range values {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -19,7 +18,7 @@ import (
 )
 
 const (
-	postgresLanes   = 4
+	postgresLanes   = 3 // and one for sessions
 	postgresReaders = 8
 	postgresBatch   = 32
 
@@ -69,7 +68,7 @@ func openPostgres(ctx context.Context, rawURL string) (backend, error) {
 	b := backend{
 		name:       name,
 		postgres:   true,
-		writers:    newPool(db, false, postgresLanes),
+		writers:    newPool(db, false, postgresLanes+1),
 		readers:    newPool(db, false, postgresReaders),
 		lanes:      postgresLanes,
 		batch:      postgresBatch,
@@ -133,17 +132,4 @@ func classifyPostgres(name string, err error, lost bool) (fate, error) {
 		return unavailable("the PostgreSQL server at "+name+" cannot work now: "+e.Message, fateBroken)
 	}
 	return fateAlive, err
-}
-
-// connLost says whether the connection to PostgreSQL has ended.
-func connLost(sc *sql.Conn) bool {
-	lost := true
-	//nolint:errcheck // an error means that the connection is not usable: lost
-	sc.Raw(func(dc any) error {
-		if c, ok := dc.(*stdlib.Conn); ok {
-			lost = c.Conn().IsClosed()
-		}
-		return nil
-	})
-	return lost
 }

@@ -62,6 +62,18 @@ type writeQueue struct {
 // says that the outcome is unknown: the connection to PostgreSQL broke during
 // the commit.
 func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error {
+	return s.write(ctx, &s.queue, fn)
+}
+
+// WriteSession is Write for what claims capacity or gives it back on somebody's
+// behalf. Such closures want the same few servers: on PostgreSQL, where Write
+// works on several connections at once, these share one and its commits instead
+// of waiting for each other's rows.
+func (s *Store) WriteSession(ctx context.Context, fn func(*Tx) error) error {
+	return s.write(ctx, s.sessions, fn)
+}
+
+func (s *Store) write(ctx context.Context, q *writeQueue, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("before the database's turn: %w", context.Cause(ctx))
 	}
@@ -69,7 +81,7 @@ func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error {
 		return err
 	}
 	j := &job{ctx: ctx, fn: fn, wake: make(chan signal, 1)}
-	lead, ok := s.queue.join(j)
+	lead, ok := q.join(j)
 	if !ok {
 		return fleet.Errorf(fleet.CodeUnavailable, "the database is closed: Headroom is stopping")
 	}
@@ -78,14 +90,14 @@ func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error {
 		case sig := <-j.wake:
 			lead = sig == signalLead
 		case <-ctx.Done():
-			if s.queue.leave(j) {
+			if q.leave(j) {
 				return fmt.Errorf("before the database's turn: %w", context.Cause(ctx))
 			}
 			lead = <-j.wake == signalLead
 		}
 	}
 	if lead {
-		s.lead(j)
+		s.lead(q, j)
 	}
 	if j.panicked != nil {
 		panic(j.panicked)
@@ -93,12 +105,12 @@ func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error {
 	return j.err
 }
 
-// lead runs one batch that begins with j and hands the lead on.
-func (s *Store) lead(j *job) {
-	batch := s.queue.take(j)
+// lead runs one batch of q that begins with j and hands the lead on.
+func (s *Store) lead(q *writeQueue, j *job) {
+	batch := q.take(j)
 	answered := false
 	defer func() {
-		s.queue.handOn()
+		q.handOn()
 		for _, b := range batch[1:] {
 			if !answered {
 				// A closure has ended this goroutine (runtime.Goexit, as

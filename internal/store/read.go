@@ -48,17 +48,15 @@ func (s *Store) read(ctx context.Context, fn func(*Tx) error) (after []func(*Tx)
 	defer s.db.readers.put(c)
 
 	tx := &Tx{ctx: ctx, sqlctx: sqlctx, s: s, c: c}
-	_, err = c.exec(sqlctx, s.db.beginRead)
-	if err != nil && c.check(err, s.db.postgres) && ctx.Err() == nil {
-		if err = s.db.readers.renew(sqlctx, c); err == nil {
-			_, err = c.exec(sqlctx, s.db.beginRead)
-		}
-	}
+	err = c.begin(sqlctx, s.db.beginRead)
 	if err != nil {
 		return nil, tx.fail(err)
 	}
 	defer func() {
 		tx.c = nil
+		if !c.forget() {
+			return
+		}
 		if _, err := c.exec(sqlctx, "ROLLBACK"); err != nil {
 			c.broken = c.broken || s.db.postgres
 		}

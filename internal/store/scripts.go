@@ -44,7 +44,7 @@ func (tx *Tx) SaveServerScript(s *ServerScript) error {
 	if s.ExitCode != nil {
 		code = *s.ExitCode
 	}
-	_, err := tx.exec(`INSERT INTO server_scripts (server_id, progress, note, started_at, ended_at, exit_code) VALUES ($1, $2, $3, $4, $5, $6)
+	err := tx.do(`INSERT INTO server_scripts (server_id, progress, note, started_at, ended_at, exit_code) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (server_id) DO UPDATE SET progress = excluded.progress, note = excluded.note, ended_at = excluded.ended_at, exit_code = excluded.exit_code`,
 		s.ServerID, s.Progress, s.Note, s.StartedAt.UnixMicro(), micros(s.EndedAt), code)
 	if err != nil {

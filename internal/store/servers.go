@@ -19,7 +19,7 @@ const serverColumns = "id, name, origin, pool, zone, autoscale_config, vm_provid
 	" one_shot, used, drain_deadline, attempts, unseen, agent_version," +
 	" created_at, call_at, ready_at, last_seen_at, registered_at, gone_at, version, asked_at"
 
-func scanServer(r *sql.Rows) (*fleet.Server, error) {
+func scanServer(r row) (*fleet.Server, error) {
 	var s fleet.Server
 	var phaseSince, created int64
 	var addresses string
@@ -115,8 +115,7 @@ func (tx *Tx) InsertServer(s *fleet.Server) error {
 }
 
 func (tx *Tx) noteBay(pool, zone string, fixed bool) error {
-	_, err := tx.exec("INSERT INTO bays (pool, zone, fixed) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", pool, zone, fixed)
-	return err
+	return tx.do("INSERT INTO bays (pool, zone, fixed) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", pool, zone, fixed)
 }
 
 // SaveServer writes everything of a server except its identity (id, name,
@@ -195,7 +194,7 @@ func (tx *Tx) server(what, query string, args ...any) (*fleet.Server, error) {
 
 // oneServer is nil when there is no row.
 func (tx *Tx) oneServer(query string, args ...any) (s *fleet.Server, err error) {
-	err = tx.each(query, args, func(r *sql.Rows) (err error) {
+	err = tx.each(query, args, func(r row) (err error) {
 		s, err = scanServer(r)
 		return err
 	})
@@ -233,7 +232,7 @@ func (tx *Tx) Servers(f ServerFilter) ([]*fleet.Server, error) {
 	}
 	query := c.limit("SELECT "+serverColumns+" FROM servers"+c.where()+" ORDER BY created_at, id", f.Limit)
 	list := []*fleet.Server{}
-	err := tx.each(query, c.args, func(r *sql.Rows) error {
+	err := tx.each(query, c.args, func(r row) error {
 		s, err := scanServer(r)
 		list = append(list, s)
 		return err
@@ -258,7 +257,7 @@ func (tx *Tx) CountServers(f ServerFilter) (int64, error) {
 func (tx *Tx) CountServersByPhase(f ServerFilter) (map[fleet.Phase]int64, error) {
 	c := f.condition()
 	counts := map[fleet.Phase]int64{}
-	err := tx.each("SELECT phase, COUNT(*) FROM servers"+c.where()+" GROUP BY phase", c.args, func(r *sql.Rows) error {
+	err := tx.each("SELECT phase, COUNT(*) FROM servers"+c.where()+" GROUP BY phase", c.args, func(r row) error {
 		var phase fleet.Phase
 		var n int64
 		err := r.Scan(&phase, &n)
@@ -297,7 +296,7 @@ func (tx *Tx) DeleteGoneServers(before time.Time, limit int) (int64, error) {
 // texts reads one column of text.
 func (tx *Tx) texts(query string, args ...any) ([]string, error) {
 	var list []string
-	err := tx.each(query, args, func(r *sql.Rows) error {
+	err := tx.each(query, args, func(r row) error {
 		var t string
 		err := r.Scan(&t)
 		list = append(list, t)

@@ -16,7 +16,7 @@ const sessionQuery = "SELECT e.id, e.pool, e.zone, e.user_name, e.state, e.reaso
 	" e.ttl, e.created_at, e.queue_order, e.assigned_at, e.expires_at, e.wait_until, e.ended_at," +
 	" e.owner, e.idempotency_key, e.version FROM sessions AS e LEFT JOIN servers AS v ON v.id = e.server_id"
 
-func scanSession(r *sql.Rows) (*fleet.Session, error) {
+func scanSession(r row) (*fleet.Session, error) {
 	var s fleet.Session
 	var server, addresses sql.NullString
 	var created int64
@@ -70,7 +70,7 @@ const insertSessionText = `INSERT INTO sessions (id, pool, zone, user_name, prio
 func (tx *Tx) InsertSession(s *fleet.Session) error {
 	n := *s
 	if n.ID == "" {
-		n.ID = tx.s.newID()
+		n.ID = tx.NewID()
 	}
 	if n.CreatedAt.IsZero() {
 		n.CreatedAt = tx.s.clock.Now()
@@ -79,14 +79,20 @@ func (tx *Tx) InsertSession(s *fleet.Session) error {
 	normaliseSession(&n)
 	err := tx.enqueue(&n)
 	if err == nil {
-		var rows int64
-		rows, err = tx.exec(insertSessionText,
+		args := []any{
 			n.ID, n.Pool, n.Zone, n.User, n.User, string(n.State), n.Reason,
 			int64(n.Need.Cores), n.Need.MemoryMiB, n.Need.GPUs, n.Need.Places, n.Staging, n.ServerID, int64(n.TTL), n.CreatedAt.UnixMicro(), n.QueueOrder,
 			micros(n.AssignedAt), micros(n.ExpiresAt), micros(n.WaitUntil), micros(n.EndedAt), n.Owner, n.IdempotencyKey, n.Version,
-			n.Live(), n.State.HoldsCapacity(), dueAt(&n))
-		if err == nil && rows == 0 {
-			err = ErrExists
+			n.Live(), n.State.HoldsCapacity(), dueAt(&n),
+		}
+		if n.ID == tx.made && n.IdempotencyKey == "" { // nothing can be in its way
+			err = tx.doOr(ErrExists, insertSessionText, args...)
+		} else {
+			var rows int64
+			rows, err = tx.exec(insertSessionText, args...)
+			if err == nil && rows == 0 {
+				err = ErrExists
+			}
 		}
 	}
 	if err != nil {
@@ -172,7 +178,7 @@ func (tx *Tx) session(what, query string, args ...any) (*fleet.Session, error) {
 
 func (tx *Tx) sessions(query string, args ...any) ([]*fleet.Session, error) {
 	list := []*fleet.Session{}
-	err := tx.each(query, args, func(r *sql.Rows) error {
+	err := tx.each(query, args, func(r row) error {
 		s, err := scanSession(r)
 		list = append(list, s)
 		return err
@@ -237,7 +243,7 @@ func (tx *Tx) Sessions(f SessionFilter) ([]*fleet.Session, error) {
 func (tx *Tx) CountSessions(f SessionFilter) (map[fleet.SessionState]int64, error) {
 	c := f.condition()
 	counts := map[fleet.SessionState]int64{}
-	err := tx.each("SELECT e.state, COUNT(*) FROM sessions AS e"+c.where()+" GROUP BY e.state", c.args, func(r *sql.Rows) error {
+	err := tx.each("SELECT e.state, COUNT(*) FROM sessions AS e"+c.where()+" GROUP BY e.state", c.args, func(r row) error {
 		var state fleet.SessionState
 		var n int64
 		err := r.Scan(&state, &n)

@@ -16,7 +16,7 @@ func (tx *Tx) Setting(key string) (string, error) {
 
 // SetSetting writes a setting.
 func (tx *Tx) SetSetting(key, value string) error {
-	if _, err := tx.exec("INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", key, value); err != nil {
+	if err := tx.do("INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", key, value); err != nil {
 		return fmt.Errorf("saving setting %s: %w", key, err)
 	}
 	return nil
@@ -36,7 +36,7 @@ func (tx *Tx) lock(kind, name string) error {
 		// with one key merely wait for each other.
 		h := fnv.New64a()
 		h.Write([]byte("headroom/" + kind + "/" + name)) //nolint:errcheck // it cannot fail
-		_, err = tx.exec("SELECT pg_advisory_xact_lock($1)", int64(h.Sum64()))
+		err = tx.do("SELECT pg_advisory_xact_lock($1)", int64(h.Sum64()))
 	}
 	if err != nil {
 		return fmt.Errorf("locking %s %s: %w", kind, name, err)

@@ -53,12 +53,13 @@ type Store struct {
 	faults       func(Stage) error
 	installation string
 
-	queue   writeQueue
-	order   commitOrder
-	changes changeLog
-	specs   decodedSpecs
-	alone   sync.RWMutex // held for writing while a closure runs alone
-	closed  atomic.Bool
+	queue    writeQueue
+	sessions *writeQueue // of what claims capacity or gives it back; &queue on SQLite
+	order    commitOrder
+	changes  changeLog
+	specs    decodedSpecs
+	alone    sync.RWMutex // held for writing while a closure runs alone
+	closed   atomic.Bool
 }
 
 // Open opens the database, brings its schema up to date and returns a store.
@@ -66,6 +67,7 @@ type Store struct {
 // unavailable or invalid and can be shown to people.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{clock: o.Clock, newID: o.NewID, log: o.Log, faults: o.Faults}
+	s.sessions = &s.queue
 	if s.clock == nil {
 		s.clock = clock.RealClock{}
 	}
@@ -91,6 +93,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	s.queue.lanes, s.queue.most = s.db.lanes, s.db.batch
+	if s.db.postgres {
+		s.sessions = &writeQueue{lanes: 1, most: s.db.batch}
+	}
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -142,6 +147,9 @@ func (s *Store) Close() error {
 		return nil
 	}
 	<-s.queue.close()
+	if s.sessions != &s.queue {
+		<-s.sessions.close()
+	}
 	if err := s.db.close(); err != nil {
 		return fmt.Errorf("closing the database: %w", err)
 	}

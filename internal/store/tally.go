@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"fmt"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
@@ -17,7 +16,7 @@ type ServerTally struct {
 // TallyServers counts every server that is not gone, in one query.
 func (tx *Tx) TallyServers() ([]ServerTally, error) {
 	var list []ServerTally
-	err := tx.each("SELECT pool, vm_provider, phase, COUNT(*) FROM servers WHERE live GROUP BY pool, vm_provider, phase", nil, func(r *sql.Rows) error {
+	err := tx.each("SELECT pool, vm_provider, phase, COUNT(*) FROM servers WHERE live GROUP BY pool, vm_provider, phase", nil, func(r row) error {
 		var t ServerTally
 		err := r.Scan(&t.Pool, &t.VMProvider, &t.Phase, &t.Count)
 		list = append(list, t)
@@ -39,7 +38,7 @@ type SessionTally struct {
 // TallySessions counts every session that has not ended, in one query.
 func (tx *Tx) TallySessions() ([]SessionTally, error) {
 	var list []SessionTally
-	err := tx.each("SELECT pool, state, COUNT(*) FROM sessions WHERE live GROUP BY pool, state", nil, func(r *sql.Rows) error {
+	err := tx.each("SELECT pool, state, COUNT(*) FROM sessions WHERE live GROUP BY pool, state", nil, func(r row) error {
 		var t SessionTally
 		err := r.Scan(&t.Pool, &t.State, &t.Count)
 		list = append(list, t)
@@ -72,7 +71,7 @@ func (tx *Tx) PoolRooms() (map[string]PoolRoom, error) {
 			query += ", " + fmt.Sprintf(how[0], column)
 		}
 	}
-	err := tx.each(query+" FROM servers WHERE live AND open GROUP BY pool", nil, func(r *sql.Rows) error {
+	err := tx.each(query+" FROM servers WHERE live AND open GROUP BY pool", nil, func(r row) error {
 		var pool string
 		var p PoolRoom
 		err := r.Scan(&pool, &p.Capacity.Cores, &p.Capacity.MemoryMiB, &p.Capacity.GPUs, &p.Capacity.Places,

@@ -24,9 +24,16 @@ type Tx struct {
 
 	events  []event
 	changed changeSet
-	failed  error // the first SQL error: nothing runs after it
+	made    string // the last id that NewID made
+	failed  error  // the first SQL error: nothing runs after it
 	fate    fate
 	after   []func(*Tx) error // writes that a Read leaves to be done
+}
+
+// NewID makes an id that nobody else has.
+func (tx *Tx) NewID() string {
+	tx.made = tx.s.newID()
+	return tx.made
 }
 
 // Context is the context of the call that began the transaction.
@@ -38,6 +45,9 @@ func (tx *Tx) fail(err error) error {
 	fate, shown := tx.s.db.classify(err, lost)
 	if lost {
 		fate = fateBroken
+	}
+	if _, other := errors.AsType[*othersError](err); other && fate == fateAlive {
+		fate = fateRetry // each by itself, so that the right one fails
 	}
 	if !tx.write && tx.ctx.Err() != nil {
 		shown = context.Cause(tx.ctx)
@@ -68,15 +78,37 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 		return 0, err
 	}
 	clean(args)
-	res, err := tx.c.exec(tx.sqlctx, query, args...)
-	if err != nil {
-		return 0, tx.fail(err)
-	}
-	n, err := res.RowsAffected()
+	n, err := tx.c.exec(tx.sqlctx, query, args...)
 	if err != nil {
 		return 0, tx.fail(err)
 	}
 	return n, nil
+}
+
+// do runs a statement whose answer does not matter unless it fails. On
+// PostgreSQL it is sent together with the next one, and is told to have failed
+// then.
+func (tx *Tx) do(query string, args ...any) error { return tx.doOr(nil, query, args...) }
+
+// doOr is do for a statement that must find or change a row; none is the error
+// of the transaction when it does not.
+func (tx *Tx) doOr(none error, query string, args ...any) error {
+	if err := tx.ready(true); err != nil {
+		return err
+	}
+	clean(args)
+	if tx.c.pg != nil {
+		tx.c.ahead.list = append(tx.c.ahead.list, statement{query, args, none})
+		return nil
+	}
+	n, err := tx.c.exec(tx.sqlctx, query, args...)
+	if err == nil && n == 0 {
+		err = none
+	}
+	if err != nil {
+		return tx.fail(err)
+	}
+	return nil
 }
 
 // change runs a change that returns one row, or none: false.
@@ -89,7 +121,7 @@ func (tx *Tx) change(query string, args []any, dest ...any) (bool, error) {
 
 // get reads one row; false: there is none.
 func (tx *Tx) get(query string, args []any, dest ...any) (found bool, err error) {
-	err = tx.each(query, args, func(r *sql.Rows) error {
+	err = tx.each(query, args, func(r row) error {
 		found = true
 		return r.Scan(dest...)
 	})
@@ -97,7 +129,7 @@ func (tx *Tx) get(query string, args []any, dest ...any) (found bool, err error)
 }
 
 // each reads rows. scan must not run statements.
-func (tx *Tx) each(query string, args []any, scan func(*sql.Rows) error) error {
+func (tx *Tx) each(query string, args []any, scan func(row) error) error {
 	if err := tx.ready(false); err != nil {
 		return err
 	}

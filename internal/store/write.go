@@ -155,7 +155,12 @@ func (w *writing) numberAll(events []event, changed changeSet) (_ *turn, change 
 	if len(events) == 0 && changed.empty() {
 		return nil, 0, nil
 	}
-	first, number, lost := w.number(len(events), !changed.empty())
+	w.c.closure()
+	number := w.number
+	if w.s.db.postgres {
+		number = w.numberAtOnce
+	}
+	first, change, lost := number(events, changed)
 	if lost != nil {
 		return nil, 0, lost
 	}
@@ -165,20 +170,17 @@ func (w *writing) numberAll(events []event, changed changeSet) (_ *turn, change 
 		for i := range events {
 			events[i].Seq = first + int64(i)
 		}
-		if lost := w.insert(events); lost != nil {
-			return turn, 0, lost
+		if !w.s.db.postgres {
+			if lost := w.insert(events); lost != nil {
+				return turn, 0, lost
+			}
 		}
 	}
 	if changed.empty() {
 		return turn, 0, nil
 	}
-	if w.s.db.postgres {
-		if lost := w.publish(number, changed); lost != nil {
-			return turn, 0, lost
-		}
-	}
-	w.s.changes.begin(number, changed)
-	return turn, number, nil
+	w.s.changes.begin(change, changed)
+	return turn, change, nil
 }
 
 // writing is a write transaction on a connection.
@@ -207,18 +209,12 @@ func (w *writing) begin() *lostError {
 			return w.lost(err)
 		}
 	}
-	_, err := w.c.exec(w.ctx, w.s.db.beginWrite)
-	if err != nil && w.c.check(err, w.s.db.postgres) {
-		if err = w.s.db.writers.renew(w.ctx, w.c); err == nil {
-			_, err = w.c.exec(w.ctx, w.s.db.beginWrite)
-		}
-	}
-	if err != nil {
+	if err := w.c.begin(w.ctx, w.s.db.beginWrite); err != nil {
 		return w.lost(err)
 	}
 	w.open = true
 	if w.alone > 0 && w.s.db.postgres {
-		if _, err := w.c.exec(w.ctx, aloneLockTimeout(w.alone)); err != nil {
+		if err := w.c.later(w.ctx, aloneLockTimeout(w.alone)); err != nil {
 			return w.lost(err)
 		}
 	}
@@ -238,7 +234,8 @@ func (w *writing) run(j *job, shared bool) *lostError {
 			}
 		}
 		if shared {
-			if _, err := w.c.exec(w.ctx, "SAVEPOINT closure"); err != nil {
+			w.c.closure()
+			if err := w.c.later(w.ctx, "SAVEPOINT closure"); err != nil {
 				return w.lost(err)
 			}
 		}
@@ -255,7 +252,7 @@ func (w *writing) run(j *job, shared bool) *lostError {
 		if err == nil && j.panicked == nil {
 			j.events, j.changed = tx.events, tx.changed
 			if shared {
-				if _, err := w.c.exec(w.ctx, "RELEASE SAVEPOINT closure"); err != nil {
+				if err := w.c.later(w.ctx, "RELEASE SAVEPOINT closure"); err != nil {
 					return w.lost(err)
 				}
 			}
@@ -278,11 +275,13 @@ func (w *writing) undo(shared bool) *lostError {
 		w.rollback()
 		return nil
 	}
-	if _, err := w.c.exec(w.ctx, "ROLLBACK TO SAVEPOINT closure"); err != nil {
-		return w.lost(err)
+	if !w.c.takeBack() {
+		return nil
 	}
-	if _, err := w.c.exec(w.ctx, "RELEASE SAVEPOINT closure"); err != nil {
-		return w.lost(err)
+	for _, text := range []string{"ROLLBACK TO SAVEPOINT closure", "RELEASE SAVEPOINT closure"} {
+		if err := w.c.later(w.ctx, text); err != nil {
+			return w.lost(err)
+		}
 	}
 	return nil
 }
@@ -292,6 +291,11 @@ func (w *writing) undo(shared bool) *lostError {
 func (w *writing) commit() (lost *lostError, err error) {
 	if !w.open {
 		return nil, nil
+	}
+	// Not together with the commit: what is left must have succeeded before.
+	w.c.closure()
+	if err := w.c.flush(w.ctx); err != nil {
+		return w.lost(err), nil
 	}
 	_, err = w.c.exec(w.ctx, "COMMIT")
 	if err == nil {
@@ -314,6 +318,9 @@ func (w *writing) rollback() {
 		return
 	}
 	w.open = false
+	if !w.c.forget() {
+		return
+	}
 	// SQLite may have rolled back by itself and then says that no transaction
 	// is open.
 	if _, err := w.c.exec(w.ctx, "ROLLBACK"); err != nil && w.s.db.postgres {
