@@ -125,11 +125,24 @@ func (c *Controller) write(ctx context.Context, fn func(tx *store.Tx) error) err
 	})
 }
 
-// change reads a server anew, lets fn alter it, and saves it when fn says so.
-// The server as it is afterwards is returned.
+// change lets fn alter a server, and saves it when fn says so. The server as it
+// is afterwards is returned. fn is given the copy in memory at first: if
+// somebody has changed the server since, the version of the row refuses it, and
+// fn begins again with the row. What fn decides not to do, it decides on the row.
 func (c *Controller) change(ctx context.Context, id string, fn func(tx *store.Tx, s *fleet.Server) (bool, error)) (*fleet.Server, error) {
 	var out *fleet.Server
+	copied := c.fleet.Copy(id)
 	err := c.write(ctx, func(tx *store.Tx) error {
+		s := copied
+		copied = nil
+		if s != nil {
+			out = s
+			save, err := fn(tx, s)
+			if err != nil || !save {
+				return store.ErrStale
+			}
+			return tx.SaveServer(s)
+		}
 		s, err := tx.Server(id)
 		if err != nil {
 			return err

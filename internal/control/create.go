@@ -267,6 +267,23 @@ func (c *Controller) passOver(tx *store.Tx, name, why string) error {
 // cancelBlocked gives up a planned server whose provider has been taken out of
 // use meanwhile, so that another provider can have its turn.
 func (c *Controller) cancelBlocked(ctx context.Context, s *fleet.Server) (gone bool, err error) {
+	// As a rule it is in use: a look takes no turn from those who write.
+	blocked := false
+	err = c.Store.Read(ctx, func(tx *store.Tx) error {
+		state, err := tx.ProviderState(s.VMProvider)
+		if err != nil {
+			return err
+		}
+		until, _ := snapshot.Blocked(state, c.now())
+		if blocked = c.now().Before(until); blocked {
+			return nil
+		}
+		blocked, err = isFrozen(tx, s.VMProvider)
+		return err
+	})
+	if err != nil || !blocked {
+		return false, err
+	}
 	s, err = c.change(ctx, s.ID, func(tx *store.Tx, s *fleet.Server) (bool, error) {
 		if s.Phase != fleet.PhasePlanned {
 			return false, nil

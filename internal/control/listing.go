@@ -146,7 +146,8 @@ func (c *Controller) compare(ctx context.Context, r *realm, l *provider.Listing,
 				return false, err
 			}
 		}
-		if len(s.Addresses) == 0 && len(inst.Addresses) > 0 && s.RegisteredAt == nil && s.ProviderID == inst.ID {
+		// A machine that boots gets them with the step that finds it running.
+		if len(s.Addresses) == 0 && len(inst.Addresses) > 0 && s.RegisteredAt == nil && s.ProviderID == inst.ID && s.Phase != fleet.PhaseBooting {
 			if err := c.learnAddresses(ctx, s, inst); err != nil {
 				return false, err
 			}

@@ -20,7 +20,7 @@ const scriptAfterReady = 4 * time.Hour
 // is run through the guest. next is 0 when there is nothing, or nothing more,
 // to do: the script has ended well, or none is run this way.
 func (c *Controller) stepScript(ctx context.Context, r *realm, s *fleet.Server) (next time.Duration, err error) {
-	if c.Script == nil || !r.client.RunsScripts() || s.ProviderID == "" {
+	if !c.runsScript(r) || s.ProviderID == "" {
 		return 0, nil
 	}
 	if wait := r.pause(s.ID, c.now()); wait > 0 {
@@ -66,6 +66,10 @@ func (c *Controller) stepScript(ctx context.Context, r *realm, s *fleet.Server) 
 	}
 	return c.scriptEnded(ctx, s, run, got)
 }
+
+// runsScript says that scripts of the provider's machines are run through the
+// guest, if there are any.
+func (c *Controller) runsScript(r *realm) bool { return c.Script != nil && r.client.RunsScripts() }
 
 // scriptFailed draws the consequence of a step that failed. What can pass is
 // tried again until the machine's own deadline.

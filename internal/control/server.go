@@ -83,12 +83,16 @@ func (c *Controller) stepComingUp(ctx context.Context, s *fleet.Server, spec fle
 		return untilDeadline, nil
 	}
 	if s.Phase == fleet.PhaseBooting {
+		nothingElse := !fleet.Value(spec.RequireCheckin, true) && spec.ConnectionPort == 0 && !c.runsScript(r)
 		s, err = c.change(ctx, s.ID, func(tx *store.Tx, s *fleet.Server) (bool, error) {
 			if s.Phase != fleet.PhaseBooting {
 				return false, nil
 			}
 			adoptAddresses(s, inst)
-			return true, c.move(tx, s, fleet.PhaseConfiguring, "%s", waitsFor(spec))
+			if err := c.move(tx, s, fleet.PhaseConfiguring, "%s", waitsFor(spec)); err != nil || !nothingElse {
+				return true, err
+			}
+			return true, c.move(tx, s, fleet.PhaseReady, noCheckIn)
 		})
 		if err != nil || s.Phase != fleet.PhaseConfiguring {
 			return 0, err
@@ -110,9 +114,11 @@ func (c *Controller) stepComingUp(ctx context.Context, s *fleet.Server, spec fle
 			return min(r.busy(), untilDeadline), nil
 		}
 	}
-	_, err = c.moveTo(ctx, s, fleet.PhaseReady, "runs in the cloud; no check-in is required")
+	_, err = c.moveTo(ctx, s, fleet.PhaseReady, noCheckIn)
 	return 0, err
 }
+
+const noCheckIn = "runs in the cloud; no check-in is required"
 
 // startOf is the moment from which the provision timeout counts.
 func startOf(s *fleet.Server) time.Time { return fleet.Value(s.CallAt, s.CreatedAt) }

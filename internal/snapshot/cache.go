@@ -19,7 +19,7 @@ import (
 const rereadAfter = time.Hour
 
 // Cache keeps the servers that are not gone, and the settings, in memory. Each
-// call first asks the database for the number of its last change and catches up
+// call but Copy first asks the database for the number of its last change and catches up
 // with what was changed since, so that its answers are those of the database at
 // the time of the call; see [store.Tx.Changes]. Losing it costs a read.
 //
@@ -83,6 +83,19 @@ func (c *Cache) Server(ctx context.Context, id string, now time.Time) (*fleet.Se
 		err = fmt.Errorf("server %s: %w", id, store.ErrNotFound)
 	}
 	return s, spec, err
+}
+
+// Copy is a server as the cache has it, without a look at the database; nil: it
+// has none. Who writes it back relies on its version.
+func (c *Cache) Copy(id string) *fleet.Server {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.servers[id]
+	if s == nil || c.at < 0 {
+		return nil
+	}
+	own := *s
+	return &own
 }
 
 // look has f look at the cache as the database is now.

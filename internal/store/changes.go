@@ -39,6 +39,13 @@ type Changes struct {
 type changeSet struct {
 	servers map[string]*fleet.Server
 	objects bool
+	bays    []bay // that are there afterwards
+}
+
+// bay is where servers of a pool lie; see claims.go. Its row is never removed.
+type bay struct {
+	pool, zone string
+	fixed      bool
 }
 
 func (c *changeSet) empty() bool { return len(c.servers) == 0 && !c.objects }
@@ -62,6 +69,7 @@ func (c *changeSet) add(more changeSet) {
 		maps.Copy(c.servers, more.servers)
 	}
 	c.objects = c.objects || more.objects
+	c.bays = append(c.bays, more.bays...)
 }
 
 // changeLog remembers the changes that this process has committed lately.
@@ -71,6 +79,16 @@ type changeLog struct {
 	oldest  int64 // no number below is remembered
 	servers int   // in all sets
 	last    int64 // number of the last commit of this process
+
+	bays map[bay]struct{} // whose rows are known to be there
+}
+
+// known says that the row of a bay need not be written.
+func (l *changeLog) known(b bay) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, known := l.bays[b]
+	return known
 }
 
 // begin remembers a change that is about to be committed: a reader that sees
@@ -97,6 +115,12 @@ func (l *changeLog) end(n int64, committed bool) {
 	defer l.mu.Unlock()
 	if committed {
 		l.last = max(l.last, n)
+		if l.bays == nil {
+			l.bays = map[bay]struct{}{}
+		}
+		for _, b := range l.sets[n].bays {
+			l.bays[b] = struct{}{}
+		}
 		return
 	}
 	l.servers -= len(l.sets[n].servers)

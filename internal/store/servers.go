@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -115,6 +116,11 @@ func (tx *Tx) InsertServer(s *fleet.Server) error {
 }
 
 func (tx *Tx) noteBay(pool, zone string, fixed bool) error {
+	b := bay{pool, zone, fixed}
+	if tx.s.changes.known(b) {
+		return nil
+	}
+	tx.changed.bays = append(tx.changed.bays, b)
 	return tx.do("INSERT INTO bays (pool, zone, fixed) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", pool, zone, fixed)
 }
 
@@ -133,28 +139,23 @@ func (tx *Tx) SaveServer(s *fleet.Server) error {
 	// given out by being saved.
 	row := n // as it will be stored
 	var created int64
-	found, err := tx.change(`UPDATE servers SET version = version + 1,
-		pool = $3, zone = $4, autoscale_config = $5, vm_provider = $6, provider_revision = $7,
-		phase = $8, phase_since = $9, reason = $10, missing = $11, provider_id = $12, offer = $13, addresses = $14,
-		capacity_cores = $15, capacity_memory = $16, capacity_gpus = $17, capacity_places = $18, capacity_source = $19,
-		max_users = $20, one_shot = $21, used = $22, drain_deadline = $23, attempts = $24, unseen = $25, agent_version = $26,
-		call_at = $27, ready_at = $28, last_seen_at = $29, registered_at = $30, gone_at = $31,
-		live = $32, open = $33, asked_at = $34,
-		room = (CAST($33 AS BOOLEAN) AND (CAST($20 AS BIGINT) = 0 OR users < $20)),
-		crowded = (CAST($33 AS BOOLEAN) AND CAST($20 AS BIGINT) > 0 AND users >= $20),
-		free_cores = CASE WHEN CAST($15 AS BIGINT) > claimed_cores THEN $15 - claimed_cores ELSE 0 END,
-		free_memory = CASE WHEN CAST($16 AS BIGINT) > claimed_memory THEN $16 - claimed_memory ELSE 0 END,
-		free_gpus = CASE WHEN CAST($17 AS BIGINT) > claimed_gpus THEN $17 - claimed_gpus ELSE 0 END,
-		free_places = CASE WHEN CAST($18 AS BIGINT) > claimed_places THEN $18 - claimed_places ELSE 0 END
-		WHERE id = $1 AND version = $2
-		RETURNING claimed_cores, claimed_memory, claimed_gpus, claimed_places, sessions, users, version, created_at`, []any{
-		n.ID, n.Version, n.Pool, n.Zone, n.AutoscaleConfig, n.VMProvider, n.ProviderRevision,
-		string(n.Phase), n.PhaseSince.UnixMicro(), n.Reason, n.Missing, n.ProviderID, n.Offer, addresses,
-		int64(n.Capacity.Cores), n.Capacity.MemoryMiB, n.Capacity.GPUs, n.Capacity.Places, string(n.CapacitySource),
-		n.MaxUsers, n.OneShot, n.Used, micros(n.DrainDeadline), n.Attempts, n.Unseen, n.AgentVersion,
-		micros(n.CallAt), micros(n.ReadyAt), micros(n.LastSeenAt), micros(n.RegisteredAt), micros(n.GoneAt),
-		n.Phase != fleet.PhaseGone, open, micros(n.AskedAt),
-	}, &row.Claimed.Cores, &row.Claimed.MemoryMiB, &row.Claimed.GPUs, &row.Claimed.Places, &row.Sessions, &row.Users, &row.Version, &created)
+	dest := []any{&row.Claimed.Cores, &row.Claimed.MemoryMiB, &row.Claimed.GPUs, &row.Claimed.Places, &row.Sessions, &row.Users, &row.Version, &created}
+	found := false
+	if !tx.s.db.postgres && n.Phase != fleet.PhaseGone && n.GoneAt == nil {
+		if found, err = tx.change(saveInPlaceText, saveInPlaceArgs(&n, addresses), dest...); err != nil {
+			return fmt.Errorf("saving server %s: %w", n.Name, err)
+		}
+	}
+	if !found {
+		found, err = tx.change(saveText, []any{
+			n.ID, n.Version, n.Pool, n.Zone, n.AutoscaleConfig, n.VMProvider, n.ProviderRevision,
+			string(n.Phase), n.PhaseSince.UnixMicro(), n.Reason, n.Missing, n.ProviderID, n.Offer, addresses,
+			int64(n.Capacity.Cores), n.Capacity.MemoryMiB, n.Capacity.GPUs, n.Capacity.Places, string(n.CapacitySource),
+			n.MaxUsers, n.OneShot, n.Used, micros(n.DrainDeadline), n.Attempts, n.Unseen, n.AgentVersion,
+			micros(n.CallAt), micros(n.ReadyAt), micros(n.LastSeenAt), micros(n.RegisteredAt), micros(n.GoneAt),
+			n.Phase != fleet.PhaseGone, open, micros(n.AskedAt),
+		}, dest...)
+	}
 	if err == nil && !found {
 		err = ErrStale
 	}
@@ -169,6 +170,55 @@ func (tx *Tx) SaveServer(s *fleet.Server) error {
 	n.Version = row.Version
 	*s = n
 	return nil
+}
+
+const saveText = `UPDATE servers SET version = version + 1,
+		pool = $3, zone = $4, autoscale_config = $5, vm_provider = $6, provider_revision = $7,
+		phase = $8, phase_since = $9, reason = $10, missing = $11, provider_id = $12, offer = $13, addresses = $14,
+		capacity_cores = $15, capacity_memory = $16, capacity_gpus = $17, capacity_places = $18, capacity_source = $19,
+		max_users = $20, one_shot = $21, used = $22, drain_deadline = $23, attempts = $24, unseen = $25, agent_version = $26,
+		call_at = $27, ready_at = $28, last_seen_at = $29, registered_at = $30, gone_at = $31,
+		live = $32, open = $33, asked_at = $34,
+		room = (CAST($33 AS BOOLEAN) AND (CAST($20 AS BIGINT) = 0 OR users < $20)),
+		crowded = (CAST($33 AS BOOLEAN) AND CAST($20 AS BIGINT) > 0 AND users >= $20),
+		free_cores = CASE WHEN CAST($15 AS BIGINT) > claimed_cores THEN $15 - claimed_cores ELSE 0 END,
+		free_memory = CASE WHEN CAST($16 AS BIGINT) > claimed_memory THEN $16 - claimed_memory ELSE 0 END,
+		free_gpus = CASE WHEN CAST($17 AS BIGINT) > claimed_gpus THEN $17 - claimed_gpus ELSE 0 END,
+		free_places = CASE WHEN CAST($18 AS BIGINT) > claimed_places THEN $18 - claimed_places ELSE 0 END
+		WHERE id = $1 AND version = $2
+		RETURNING claimed_cores, claimed_memory, claimed_gpus, claimed_places, sessions, users, version, created_at`
+
+// saveInPlaceText is saveText for a server that stays in its pool, with its
+// config and its provider, and is not gone, as nearly all do. SQLite takes a
+// server out of every index of which a column is set and puts it back, also when
+// the value is the same; PostgreSQL looks at the values. No number occurs twice.
+const saveInPlaceText = `UPDATE servers SET version = version + 1,
+		provider_revision = $1,
+		phase = $2, phase_since = $3, reason = $4, missing = $5, provider_id = $6, offer = $7, addresses = $8,
+		capacity_cores = $9, capacity_memory = $10, capacity_gpus = $11, capacity_places = $12, capacity_source = $13,
+		max_users = $14, one_shot = $15, used = $16, drain_deadline = $17, attempts = $18, unseen = $19, agent_version = $20,
+		call_at = $21, ready_at = $22, last_seen_at = $23, registered_at = $24, asked_at = $25,
+		open = $26, room = ($27 AND users < $28), crowded = ($29 AND users >= $30),
+		free_cores = MAX($31 - claimed_cores, 0), free_memory = MAX($32 - claimed_memory, 0),
+		free_gpus = MAX($33 - claimed_gpus, 0), free_places = MAX($34 - claimed_places, 0)
+		WHERE id = $35 AND version = $36 AND pool = $37 AND zone = $38 AND autoscale_config = $39 AND vm_provider = $40 AND live
+		RETURNING claimed_cores, claimed_memory, claimed_gpus, claimed_places, sessions, users, version, created_at`
+
+func saveInPlaceArgs(n *fleet.Server, addresses string) []any {
+	open, most := n.Open(), n.MaxUsers
+	if most == 0 {
+		most = math.MaxInt64
+	}
+	return []any{
+		n.ProviderRevision,
+		string(n.Phase), n.PhaseSince.UnixMicro(), n.Reason, n.Missing, n.ProviderID, n.Offer, addresses,
+		int64(n.Capacity.Cores), n.Capacity.MemoryMiB, n.Capacity.GPUs, n.Capacity.Places, string(n.CapacitySource),
+		n.MaxUsers, n.OneShot, n.Used, micros(n.DrainDeadline), n.Attempts, n.Unseen, n.AgentVersion,
+		micros(n.CallAt), micros(n.ReadyAt), micros(n.LastSeenAt), micros(n.RegisteredAt), micros(n.AskedAt),
+		open, open, most, open && n.MaxUsers > 0, most,
+		int64(n.Capacity.Cores), n.Capacity.MemoryMiB, n.Capacity.GPUs, n.Capacity.Places,
+		n.ID, n.Version, n.Pool, n.Zone, n.AutoscaleConfig, n.VMProvider,
+	}
 }
 
 // Server reads one server by its id; ErrNotFound.
