@@ -66,6 +66,7 @@ func TestMain(m *testing.M) {
 	r := report{At: time.Now().UTC().Truncate(time.Second), Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuName(), Cores: runtime.NumCPU(), Load: load()} //nolint:forbidigo // when it was measured
 	code := m.Run()
 	r.LoadEnd, r.Figures = load(), append(figures, more(os.Getenv("HEADROOM_BENCH_MORE"))...)
+	r.Figures = append(r.Figures, toLimit(r.Figures)...)
 	if len(figures) > 0 {
 		if err := r.write(os.Getenv("HEADROOM_BENCH_JSON")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -111,7 +112,50 @@ func more(path string) (list []figure) {
 		}
 		for i := 2; i+1 < len(f); i += 2 {
 			if v, err := strconv.ParseFloat(f[i], 64); err == nil {
-				list = append(list, figure{What: "store " + strings.TrimPrefix(f[0], "Benchmark"), Name: "one", Value: v, Unit: f[i+1]})
+				list = append(list, figure{What: "store " + plainName(f[0]), Name: "one", Value: v, Unit: f[i+1]})
+			}
+		}
+	}
+	return list
+}
+
+// plainName is the name of a benchmark without what Go adds to it.
+func plainName(name string) string {
+	name = strings.TrimPrefix(name, "Benchmark")
+	if i := strings.LastIndexByte(name, '-'); i >= 0 {
+		if _, err := strconv.Atoi(name[i+1:]); err == nil {
+			return name[:i]
+		}
+	}
+	return name
+}
+
+// toLimit compares rates of acquires with what the bare statements came to in
+// the same run, where both were measured on pools of the same number of servers.
+func toLimit(all []figure) (list []figure) {
+	value := func(what, name, unit string) float64 {
+		for _, f := range all {
+			if f.What == what && f.Name == name && f.Unit == unit {
+				return f.Value
+			}
+		}
+		return 0
+	}
+	for _, kind := range []string{"sqlite", "postgres"} {
+		for _, servers := range []int{100, 10_000} {
+			limit := value(fmt.Sprintf("store AcquireLimit/%s/servers=%d", kind, servers), "one", "acquires/s")
+			for _, whole := range []struct {
+				what, name string
+				rate       float64
+			}{
+				{fmt.Sprintf("store Acquire/%s/servers=%d", kind, servers), "to the bare limit", value(fmt.Sprintf("store Acquire/%s/servers=%d", kind, servers), "one", "acquires/s")},
+				{fmt.Sprintf("Acquire/%s/places=%d", kind, servers*placesOfOne), "in process, to the bare limit", value(fmt.Sprintf("Acquire/%s/places=%d", kind, servers*placesOfOne), "in process rate", "/s")},
+			} {
+				if limit == 0 || whole.rate == 0 {
+					continue
+				}
+				met := whole.rate/limit >= 0.5
+				list = append(list, figure{What: whole.what, Name: whole.name, Value: whole.rate / limit, Unit: "x", Goal: ">= 0.5", Met: &met})
 			}
 		}
 	}
