@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // backend is a kind of database. Everything in which SQLite and PostgreSQL
@@ -45,13 +45,13 @@ const (
 // pool is a fixed number of connections that are kept open, each with its
 // prepared statements.
 type pool struct {
-	db      *sql.DB
-	prepare bool       // keep prepared statements (pgx does so by itself)
-	slots   chan *conn // nil: to be opened by whoever takes it
+	db      *sql.DB                                  // SQLite's
+	connect func(context.Context) (*pgx.Conn, error) // PostgreSQL's; nil for SQLite
+	slots   chan *conn                               // nil: to be opened by whoever takes it
 }
 
-func newPool(db *sql.DB, prepare bool, size int) *pool {
-	p := &pool{db: db, prepare: prepare, slots: make(chan *conn, size)}
+func newPool(db *sql.DB, size int) *pool {
+	p := &pool{db: db, slots: make(chan *conn, size)}
 	for range size {
 		p.slots <- nil
 	}
@@ -61,11 +61,10 @@ func newPool(db *sql.DB, prepare bool, size int) *pool {
 // conn is one connection.
 type conn struct {
 	pool   *pool
-	sc     *sql.Conn
-	stmts  map[string]*sql.Stmt // nil: not kept
-	pg     *pgx.Conn            // of PostgreSQL, which belongs to sc
-	ahead  ahead                // statements that PostgreSQL is yet to be sent
-	broken bool                 // not to be used again
+	lite   *liteConn // of SQLite
+	pg     *pgx.Conn // of PostgreSQL
+	ahead  ahead     // statements that PostgreSQL is yet to be sent
+	broken bool      // not to be used again
 }
 
 // row is a row of an answer.
@@ -103,25 +102,15 @@ func (p *pool) get(ctx context.Context) (*conn, error) {
 }
 
 func (p *pool) open(ctx context.Context) (*conn, error) {
-	sc, err := p.db.Conn(ctx)
+	c := &conn{pool: p}
+	var err error
+	if p.connect != nil {
+		c.pg, err = p.connect(ctx)
+	} else {
+		c.lite, err = openLite(ctx, p.db)
+	}
 	if err != nil {
 		return nil, err
-	}
-	c := &conn{pool: p, sc: sc}
-	if p.prepare {
-		c.stmts = map[string]*sql.Stmt{}
-		return c, nil
-	}
-	err = sc.Raw(func(dc any) error {
-		own, ok := dc.(*stdlib.Conn)
-		if !ok {
-			return fmt.Errorf("a connection of type %T", dc)
-		}
-		c.pg = own.Conn() // as long as sc is open, and nobody else has it
-		return nil
-	})
-	if err != nil {
-		return nil, errors.Join(err, sc.Close())
 	}
 	return c, nil
 }
@@ -149,42 +138,38 @@ func (p *pool) put(c *conn) {
 func (p *pool) drain() {
 	for range cap(p.slots) {
 		if c := <-p.slots; c != nil {
-			c.sc.Close() //nolint:errcheck // the statements end with the database
+			c.discard()
 		}
 	}
 }
 
-// discard closes the connection for good instead of keeping it for later.
+// discardWait is how long PostgreSQL is given to take note of an end.
+const discardWait = time.Second
+
+// discard closes the connection for good.
 func (c *conn) discard() {
 	c.broken = true
-	c.sc.Raw(func(any) error { return driver.ErrBadConn }) //nolint:errcheck // it returns what we give it
-	c.sc.Close()                                           //nolint:errcheck // it was broken before
+	if c.lite != nil {
+		c.lite.close()
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), discardWait)
+	defer cancel()
+	c.pg.Close(ctx) //nolint:errcheck // it was broken before, or nobody cares
 }
 
 func (c *conn) exec(ctx context.Context, query string, args ...any) (int64, error) {
 	if c.pg != nil {
 		return c.pgExec(ctx, query, args)
 	}
-	st, err := c.stmt(ctx, query)
-	if err != nil {
-		return 0, err
-	}
-	res, err := st.ExecContext(ctx, args...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
+	return c.lite.exec(ctx, query, args)
 }
 
 func (c *conn) query(ctx context.Context, query string, args ...any) (rows, error) {
 	if c.pg != nil {
 		return c.pgQuery(ctx, query, args)
 	}
-	st, err := c.stmt(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	return st.QueryContext(ctx, args...)
+	return c.lite.query(ctx, query, args)
 }
 
 // later runs a statement at once on SQLite, and together with the next one on
@@ -198,21 +183,9 @@ func (c *conn) later(ctx context.Context, query string, args ...any) error {
 	return err
 }
 
-func (c *conn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
-	if st := c.stmts[query]; st != nil {
-		return st, nil
-	}
-	st, err := c.sc.PrepareContext(ctx, plainMarks(query))
-	if err != nil {
-		return nil, err
-	}
-	c.stmts[query] = st
-	return st, nil
-}
-
 // check notes whether the connection has ended, after an error.
 func (c *conn) check(err error, postgres bool) (lost bool) {
-	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || postgres && c.pg.IsClosed() {
+	if errors.Is(err, driver.ErrBadConn) || postgres && c.pg.IsClosed() {
 		c.broken = true
 	}
 	return c.broken

@@ -66,9 +66,11 @@ func pragma(t *testing.T, s *Store, text string) {
 		t.Fatal(err)
 	}
 	defer s.db.writers.put(c)
-	rows, err := c.sc.QueryContext(t.Context(), text)
+	rows, err := c.query(context.WithoutCancel(t.Context()), text)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for rows.Next() {
 	}
 	if err := rows.Close(); err != nil {
 		t.Fatal(err)

@@ -64,12 +64,12 @@ func openPostgres(ctx context.Context, rawURL string) (backend, error) {
 		name = cfg.Host + " (database " + cfg.Database + ")"
 	}
 	db := stdlib.OpenDB(*cfg)
-	db.SetMaxIdleConns(0) // connections are kept by the pools below
+	db.SetMaxIdleConns(0) // it is for migrations alone
 	b := backend{
 		name:       name,
 		postgres:   true,
-		writers:    newPool(db, false, postgresLanes+1),
-		readers:    newPool(db, false, postgresReaders),
+		writers:    newPool(nil, postgresLanes+1),
+		readers:    newPool(nil, postgresReaders),
 		lanes:      postgresLanes,
 		batch:      postgresBatch,
 		beginWrite: "BEGIN ISOLATION LEVEL READ COMMITTED",
@@ -78,6 +78,7 @@ func openPostgres(ctx context.Context, rawURL string) (backend, error) {
 		migrate:    func(ctx context.Context) (int64, error) { return migratePostgres(ctx, name, db) },
 		connect:    func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, cfg.Copy()) },
 	}
+	b.writers.connect, b.readers.connect = b.connect, b.connect
 	b.close = func() error {
 		b.readers.drain()
 		b.writers.drain()

@@ -52,7 +52,7 @@ func openSQLite(rawURL string) (backend, error) {
 		return backend{}, errors.Join(err, wdb.Close())
 	}
 	wdb.SetMaxOpenConns(1)
-	b := sqliteBackend(path, newPool(wdb, true, 1), newPool(rdb, true, sqliteReaders))
+	b := sqliteBackend(path, newPool(wdb, 1), newPool(rdb, sqliteReaders))
 	b.close = func() error {
 		b.readers.drain()
 		b.writers.drain()
@@ -70,7 +70,7 @@ func openSQLiteMemory() (backend, error) {
 	}
 	db.SetMaxOpenConns(1)
 	db.SetMaxIdleConns(1)
-	p := newPool(db, true, 1)
+	p := newPool(db, 1)
 	b := sqliteBackend("in memory", p, p)
 	b.close = func() error {
 		p.drain()

@@ -2,6 +2,8 @@ package e2e_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -105,8 +107,12 @@ func TestNodesCutOff(t *testing.T) {
 	stream.check()
 }
 
-// beginWrite is what a node sends first when it writes to PostgreSQL.
-const beginWrite = "BEGIN ISOLATION LEVEL READ COMMITTED"
+// beginWrite is in what a node sends first when it writes to PostgreSQL: the
+// name under which pgx prepares the statement that begins the transaction.
+func beginWrite() string {
+	digest := sha256.Sum256([]byte("BEGIN ISOLATION LEVEL READ COMMITTED"))
+	return "stmtcache_" + hex.EncodeToString(digest[:24])
+}
 
 // stopAndGoOn stops the owner of a key, and lets it go on when another has taken
 // over. What it was about to write when it was stopped, it then tries to write.
@@ -122,7 +128,7 @@ func (c *cluster) stopAndGoOn(key string) {
 	c.load.note(func() { c.load.avoid = victim.url() })
 	pause(c.t.Context(), tryTime)
 	relay := c.relays[c.index(victim)]
-	relay.hold(beginWrite)
+	relay.hold(beginWrite())
 	since := c.now()
 	began := c.startWork(rest)
 	c.until("a write of the node is held up", resumeTime, func() bool { return relay.holds() > 0 })
