@@ -12,6 +12,10 @@
 // once, answers everybody and hands the lead on. A lone writer runs inline in
 // its own goroutine; the package starts no goroutine of its own.
 //
+// On PostgreSQL, statements whose answer nobody waits for are sent together with
+// the next one (pipeline.go), and several connections commit at once, of which
+// [Store.WriteSession] uses one.
+//
 // A closure may run more than once and must therefore touch nothing but its
 // [Tx] and variables that it sets anew on each run. It must not call Write or
 // Read. An SQL error inside of a closure ends it: every later call on its Tx
