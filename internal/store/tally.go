@@ -104,7 +104,7 @@ func (tx *Tx) TallyMachines(pool string) ([]MachineTally, error) {
 		query, args = query+" AND pool = $1", append(args, pool)
 	}
 	var list []MachineTally
-	err := tx.each(query+" GROUP BY "+columns, args, func(r *sql.Rows) error {
+	err := tx.each(query+" GROUP BY "+columns, args, func(r row) error {
 		var t MachineTally
 		err := r.Scan(&t.Pool, &t.AutoscaleConfig, &t.VMProvider, &t.Revision, &t.Offer, &t.Phase, &t.Count)
 		list = append(list, t)
