@@ -21,6 +21,9 @@ const (
 // https://www.oracle.com/cloud/compute/pricing/
 func (s *Settings) PriceItems(text string) []price.Item {
 	o, err := s.offerOf(text)
+	if err != nil && shapeRule.MatchString(text) {
+		o, err = offer{shape: text}, nil // the catalog asks for shapes without a place
+	}
 	if err != nil {
 		return nil
 	}
