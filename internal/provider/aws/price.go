@@ -12,6 +12,9 @@ import (
 // https://aws.amazon.com/ec2/pricing/on-demand/
 func (s *Settings) PriceItems(text string) []price.Item {
 	o, err := s.offerOf(text)
+	if err != nil && typeRule.MatchString(text) {
+		o, err = offer{instanceType: text, spot: s.Spot}, nil // the catalog asks for types without a place
+	}
 	if err != nil {
 		return nil
 	}

@@ -43,7 +43,7 @@ func TestPriceItems(t *testing.T) {
 				{Part: price.Address, Region: "us-east-1", Quantity: price.Unsaid},
 			},
 		},
-		{aws.Settings{Region: "us-east-1", InstanceTypes: []string{"m5.large"}}, "z9.huge", nil},
+		{aws.Settings{Region: "us-east-1", InstanceTypes: []string{"m5.large"}}, "no such thing", nil},
 	} {
 		if diff := cmp.Diff(c.want, c.settings.PriceItems(c.offer)); diff != "" {
 			t.Errorf("%q:\n%s", c.offer, diff)
