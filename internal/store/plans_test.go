@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/store/pgtest"
 )
 
 func writeFile(t *testing.T, path, text string) {
@@ -80,6 +81,33 @@ func TestClaimPlans(t *testing.T) {
 	}
 }
 
+// TestClaimPlansWithoutStatistics: a pool that has just grown is not sorted for
+// each claim, either.
+func TestClaimPlansWithoutStatistics(t *testing.T) {
+	t.Parallel()
+	s := openAt(t, pgtest.New(t))
+	fill(t, s, 2000)
+	for _, places := range []bool{false, true} {
+		for _, spread := range []bool{false, true} {
+			w := newClaimWay(places, spread)
+			for what, query := range map[string]string{"anywhere": w.firstsAnywhere, "zone": w.firstsInZone, "next": w.next, "read through": w.readThrough} {
+				var plan string
+				err := s.Write(t.Context(), func(tx *Tx) (err error) {
+					plan, err = explainIn(tx, query)
+					return err
+				})
+				index := "servers_room"
+				if places {
+					index = "servers_places"
+				}
+				if err != nil || strings.Contains(plan, "Sort Key") || !strings.Contains(plan, index) {
+					t.Errorf("places %t, spread %t, %s: want a search by %s and no sort; error %v\n%s", places, spread, what, index, err, plan)
+				}
+			}
+		}
+	}
+}
+
 // fill adds n servers, and sessions and events to match, so that PostgreSQL
 // has a reason to use an index.
 func fill(t *testing.T, s *Store, n int) {
@@ -113,10 +141,21 @@ func fill(t *testing.T, s *Store, n int) {
 }
 
 // explain is the plan of a query with some value for each parameter.
-func explain(t *testing.T, s *Store, query string) string {
+func explain(t *testing.T, s *Store, query string) (plan string) {
 	t.Helper()
+	err := s.Read(t.Context(), func(tx *Tx) (err error) {
+		plan, err = explainIn(tx, query)
+		return err
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return plan
+}
+
+func explainIn(tx *Tx, query string) (string, error) {
 	prefix, columns := "EXPLAIN ", 1
-	if !s.db.postgres {
+	if !tx.s.db.postgres {
 		prefix, columns = "EXPLAIN QUERY PLAN ", 4
 	}
 	query = strings.NewReplacer("c.pool = $1", "c.pool = 'p'", "b.pool = $1", "b.pool = 'p'", "f.pool = $1", "f.pool = 'p'", "e.pool = $1", "e.pool = 'p'", "p.name = $1", "p.name = 'p'", "s.pool = $1", "s.pool = 'p'",
@@ -124,20 +163,15 @@ func explain(t *testing.T, s *Store, query string) string {
 	query = regexp.MustCompile(`b\.zone = \$\d+`).ReplaceAllString(query, "b.zone = 'z'")
 	query = regexp.MustCompile(`\$\d+`).ReplaceAllString(query, "7")
 	var lines []string
-	err := s.Read(t.Context(), func(tx *Tx) error {
-		return tx.each(prefix+query, nil, func(r row) error {
-			values := make([]any, columns)
-			dest := make([]any, columns)
-			for i := range values {
-				dest[i] = &values[i]
-			}
-			err := r.Scan(dest...)
-			lines = append(lines, fmt.Sprint(values[columns-1]))
-			return err
-		})
+	err := tx.each(prefix+query, nil, func(r row) error {
+		values := make([]any, columns)
+		dest := make([]any, columns)
+		for i := range values {
+			dest[i] = &values[i]
+		}
+		err := r.Scan(dest...)
+		lines = append(lines, fmt.Sprint(values[columns-1]))
+		return err
 	})
-	if err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	return strings.Join(lines, "\n")
+	return strings.Join(lines, "\n"), err
 }

@@ -32,6 +32,13 @@ const (
 // closures run one by one while the other lanes rest.
 const batchLockTimeout = "250ms"
 
+// inOrderOfIndexes are settings of connections that write. There is an index in
+// the order that a claim wants, and it reads one row of it. As long as
+// PostgreSQL has no statistics, as in a database that has just grown, it would
+// rather sort the servers of the pool each time. Where a sort cannot be avoided
+// it is still made; it must not be compiled because it seems dear.
+var inOrderOfIndexes = map[string]string{"enable_sort": "off", "jit": "off"} //nolint:gochecknoglobals // a constant in all but name
+
 // aloneLockTimeout is the statement that sets how long a closure that runs
 // alone waits for a row of another node. It grows with every try, and by
 // chance, so that of two nodes that wait for each other one gives way soon.
@@ -78,7 +85,16 @@ func openPostgres(ctx context.Context, rawURL string) (backend, error) {
 		migrate:    func(ctx context.Context) (int64, error) { return migratePostgres(ctx, name, db) },
 		connect:    func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, cfg.Copy()) },
 	}
-	b.writers.connect, b.readers.connect = b.connect, b.connect
+	b.readers.connect = b.connect
+	b.writers.connect = func(ctx context.Context) (*pgx.Conn, error) {
+		cfg := cfg.Copy()
+		for name, value := range inOrderOfIndexes {
+			if _, ok := cfg.RuntimeParams[name]; !ok {
+				cfg.RuntimeParams[name] = value
+			}
+		}
+		return pgx.ConnectConfig(ctx, cfg)
+	}
 	b.close = func() error {
 		b.readers.drain()
 		b.writers.drain()
