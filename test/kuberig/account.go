@@ -62,6 +62,10 @@ func (r *Rig) Account(t *testing.T, k Kind) providertest.Account {
 		Pages:     2*Page + 1,
 		LifeCalls: k.LifeCalls,
 		Calls:     p.Calls,
+		CatalogRights: func(t *testing.T) {
+			t.Helper()
+			tenant.LookAround(t, k.Page)
+		},
 		Foreign: func(t *testing.T) string {
 			t.Helper()
 			foreign++

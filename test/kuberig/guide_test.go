@@ -24,7 +24,7 @@ func TestGuide(t *testing.T) {
 	t.Parallel()
 	rig := kuberig.Open(t)
 	tenant := rig.Tenant(t, guide)
-	tenant.LookAtClasses(t, guide)
+	tenant.LookAround(t, guide)
 	class := ""
 	var ours []*unstructured.Unstructured
 	for _, doc := range kuberig.Manifests(t, guide) {

@@ -170,15 +170,25 @@ func (r *Tenant) account(t testing.TB, name string, rules []any) string {
 	return token
 }
 
-// LookAtClasses lets the tenant's account read storage classes, as the optional
-// ClusterRole of the documentation does.
-func (r *Tenant) LookAtClasses(t testing.TB, page string) {
+// LookAround lets the tenant's account read what belongs to no namespace, as the
+// optional ClusterRole of the documentation does.
+func (r *Tenant) LookAround(t testing.TB, page string) {
 	t.Helper()
+	var shown []schema.GroupVersionResource
 	for _, doc := range Manifests(t, page) {
 		doc := moved(doc, r.Namespace)
 		kind := clusterRoles
 		switch doc.GetKind() {
 		case "ClusterRole":
+			rules, _, _ := unstructured.NestedSlice(doc.Object, "rules")
+			for _, item := range rules {
+				rule, _ := item.(map[string]any)
+				groups, _, _ := unstructured.NestedStringSlice(rule, "apiGroups")
+				resources, _, _ := unstructured.NestedStringSlice(rule, "resources")
+				for _, resource := range resources {
+					shown = append(shown, schema.GroupVersionResource{Group: groups[0], Version: "v1", Resource: resource})
+				}
+			}
 		case "ClusterRoleBinding":
 			kind = clusterBinds
 			must(t, "naming the role", unstructured.SetNestedField(doc.Object, r.Namespace, "roleRef", "name"))
@@ -192,7 +202,9 @@ func (r *Tenant) LookAtClasses(t testing.TB, page string) {
 			_ = r.Admin.Resource(kind).Delete(context.WithoutCancel(t.Context()), r.Namespace, metav1.DeleteOptions{})
 		})
 	}
-	r.waitForRights(t, r.Token, "list", schema.GroupVersionResource{Group: "storage.k8s.io", Version: "v1", Resource: "storageclasses"})
+	for _, kind := range shown {
+		r.waitForRights(t, r.Token, "list", kind)
+	}
 }
 
 // waitForRights waits until the API server knows of a right that was given.

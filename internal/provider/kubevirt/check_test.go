@@ -54,7 +54,7 @@ func expect(t *testing.T, found []string, words ...string) {
 func TestOneRightMissing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
-	b.LookAtClasses(t, page)
+	b.LookAround(t, page)
 	if found := b.findings(t, b.settings(nil)); len(found) > 0 {
 		t.Fatalf("with the documented rights: %s", strings.Join(found, "\n"))
 	}
@@ -111,7 +111,7 @@ func TestCheck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, nil)
-			b.LookAtClasses(t, page)
+			b.LookAround(t, page)
 			if c.prepare != nil {
 				c.prepare(b)
 			}
@@ -125,7 +125,7 @@ func TestCheck(t *testing.T) {
 	t.Run("KubeVirt 1.3 on GKE", func(t *testing.T) {
 		t.Parallel()
 		b := newBench(t, nil)
-		b.LookAtClasses(t, page)
+		b.LookAround(t, page)
 		answer("/version", `{"gitVersion":"v1.33.5-gke.1080000"}`)(b)
 		answer("/apis/subresources.kubevirt.io/v1/version", kubeVirt13)(b)
 		expect(t, b.findings(t, b.settings(nil)), "failed KubeVirt version", "keeps machines from running there")
@@ -133,7 +133,7 @@ func TestCheck(t *testing.T) {
 	t.Run("default class", func(t *testing.T) {
 		t.Parallel()
 		b := newBench(t, nil)
-		b.LookAtClasses(t, page)
+		b.LookAround(t, page)
 		if found := b.findings(t, b.settings(func(s *Settings) { s.StorageClass = "" })); len(found) > 0 {
 			t.Error(strings.Join(found, "\n"))
 		}
@@ -153,7 +153,7 @@ func TestCheck(t *testing.T) {
 	t.Run("quota", func(t *testing.T) {
 		t.Parallel()
 		b := newBench(t, nil)
-		b.LookAtClasses(t, page)
+		b.LookAround(t, page)
 		b.Quota(t, "0")
 		expect(t, b.findings(t, b.settings(nil)), "warning manifest", "exceeded quota")
 	})
@@ -163,7 +163,7 @@ func TestCheck(t *testing.T) {
 func TestKubeconfig(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
-	b.LookAtClasses(t, page)
+	b.LookAround(t, page)
 	s := b.settings(func(s *Settings) {
 		s.Kubeconfig = kubeconfigOf(s.KubeHost, s.CACert, s.APIToken)
 		s.KubeHost, s.CACert, s.APIToken = "", "", ""
@@ -179,7 +179,12 @@ func TestKubeconfig(t *testing.T) {
 func TestChoices(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
-	b.LookAtClasses(t, page)
+	for _, setting := range []string{"namespace", "storage_class", "network_name"} {
+		if _, err := b.driver.Choices(t.Context(), setting); provider.ClassOf(err) != provider.Forbidden {
+			t.Errorf("choices of %s, which the least rights do not allow: %v", setting, err)
+		}
+	}
+	b.LookAround(t, page)
 	req := b.request()
 	if _, err := b.driver.Create(t.Context(), req); err != nil {
 		t.Fatal(err)
@@ -193,8 +198,8 @@ func TestChoices(t *testing.T) {
 	if err != nil || len(classes) < 3 {
 		t.Errorf("storage classes: %+v, %v", classes, err)
 	}
-	if _, err := b.driver.Choices(t.Context(), "namespace"); provider.ClassOf(err) != provider.Forbidden {
-		t.Errorf("namespaces, which the role does not allow: %v", err)
+	if spaces, err := b.driver.Choices(t.Context(), "namespace"); err != nil || len(spaces) == 0 {
+		t.Errorf("namespaces: %+v, %v", spaces, err)
 	}
 	if _, err := b.driver.Choices(t.Context(), "cores"); provider.ClassOf(err) != provider.Unsupported {
 		t.Errorf("choices of a number: %v", err)

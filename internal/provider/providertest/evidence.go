@@ -171,6 +171,9 @@ func choices(t *testing.T, s *suite) {
 	if c := provider.ClassOf(s.errorOf(t, "choices for a setting that does not exist", unknown)); unknown == nil || c != provider.Unsupported && c != provider.Invalid {
 		t.Fatalf("choices for a setting that does not exist: %v, expected unsupported", unknown)
 	}
+	if s.CatalogRights != nil {
+		s.CatalogRights(t)
+	}
 	for _, name := range lookups {
 		list, err := d.Choices(t.Context(), name)
 		// Settings that do not go together have a reason of their own.
