@@ -1,6 +1,10 @@
 package fleet
 
-import "time"
+import (
+	"maps"
+	"reflect"
+	"time"
+)
 
 // ZoneSpec describes a deployment zone: a place whose machines reach the
 // controller under one address.
@@ -54,6 +58,24 @@ type VMProviderSpec struct {
 
 	Prices   map[string]float64 `json:"prices,omitempty" minimum:"0" maximum:"1000000" doc:"What a whole machine costs by the hour, by offer or size; * stands for every other. It wins over price tables. Prices decide nothing: they are shown." example:"{\"*\":0.12}"`
 	Currency string             `json:"currency,omitempty" pattern:"^[A-Z]{3}$" patternDescription:"three letters, such as EUR" default:"USD" doc:"Currency of the prices."`
+}
+
+// SameMachines says that machines made with either spec are alike. What else may
+// differ is how many there may be, how fast they are made, what they cost and
+// whom the connection trusts. Secrets are no part of a spec: credentials that are
+// replaced make no machine outdated.
+func (s VMProviderSpec) SameMachines(o VMProviderSpec) bool {
+	trust := func(key string, _ any) bool { return key == "ca_bundle" || key == "insecure_skip_verify" }
+	var sides [2]VMProviderSpec
+	for i, from := range []VMProviderSpec{s, o} {
+		sides[i] = VMProviderSpec{
+			Provider: from.Provider, StartupScript: from.StartupScript, InstallAgent: new(Value(from.InstallAgent, true)),
+			AgentArch: Or(from.AgentArch, ArchAMD64), Settings: map[string]any{},
+		}
+		maps.Copy(sides[i].Settings, from.Settings)
+		maps.DeleteFunc(sides[i].Settings, trust)
+	}
+	return reflect.DeepEqual(sides[0], sides[1])
 }
 
 // AgentArch is a processor architecture as Go names it.
@@ -125,7 +147,7 @@ type AutoscaleConfigSpec struct {
 
 	RotateAfter    Duration `json:"rotate_after,omitempty" doc:"Age at which a machine is replaced. 0: never."`
 	RotatePrewarm  Duration `json:"rotate_prewarm,omitempty" default:"15m" doc:"How long before rotation the replacement is started."`
-	ReplaceOnDrift bool     `json:"replace_on_drift,omitempty" doc:"Replace machines that were made with older provider settings. Off: only show them."`
+	ReplaceOnDrift bool     `json:"replace_on_drift,omitempty" doc:"Replace machines that were made with older provider settings. Off: only show them. Ceilings, rates, prices and secrets are not what machines are made of."`
 	MaxUnavailable int64    `json:"max_unavailable,omitempty" minimum:"0" maximum:"100000" default:"1" doc:"Machines that rotation and drift may replace at once."`
 }
 

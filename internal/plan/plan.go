@@ -60,7 +60,8 @@ type Staging struct {
 type Provider struct {
 	Name           string
 	Revision       int64
-	Exists         int64 // servers of every pool that may exist in the cloud
+	Alike          []int64 // older revisions whose machines are as those of Revision
+	Exists         int64   // servers of every pool that may exist in the cloud
 	Max            int64
 	Frozen         bool
 	BlockedUntil   time.Time // circuit open or capacity short until then

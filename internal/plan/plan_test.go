@@ -217,6 +217,10 @@ func TestFor(t *testing.T) {
 		{"drift is only shown by default", input(servers(agent("1"), agent("2")), providerOf("a", func(p *plan.Provider) { p.Revision = 2 })), "", "", "satisfied"},
 		{"drift starts a replacement first", input(servers(agent("1"), agent("2")),
 			providerOf("a", func(p *plan.Provider) { p.Revision = 2 }), spec(func(s *fleet.AutoscaleConfigSpec) { s.ReplaceOnDrift = true })), "a", "", "max_unavailable"},
+		{
+			"what machines are made of has not changed", input(servers(agent("1"), agent("2")),
+				providerOf("a", func(p *plan.Provider) { p.Revision, p.Alike = 3, []int64{1, 2} }), spec(func(s *fleet.AutoscaleConfigSpec) { s.ReplaceOnDrift = true })), "", "", "satisfied",
+		},
 		{"and lets go when it is there", input(servers(agent("1"), agent("2"), agent("3", func(s *fleet.Server) { s.ProviderRevision = 2 })),
 			providerOf("a", func(p *plan.Provider) { p.Revision = 2 }), spec(func(s *fleet.AutoscaleConfigSpec) { s.ReplaceOnDrift = true })), "", "1:drift", "max_unavailable"},
 	} {

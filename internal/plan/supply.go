@@ -130,7 +130,7 @@ func (p *pass) markLeaving(c *configPass) {
 
 func (p *pass) drifted(s *fleet.Server) bool {
 	pr, ok := p.in.Providers[s.VMProvider]
-	return ok && pr.Revision > 0 && s.ProviderRevision > 0 && s.ProviderRevision != pr.Revision
+	return ok && pr.Revision > 0 && s.ProviderRevision > 0 && s.ProviderRevision != pr.Revision && !slices.Contains(pr.Alike, s.ProviderRevision)
 }
 
 // group is a number of equal demands.

@@ -169,7 +169,7 @@ func (s *Service) compareDocument(tx *store.Tx, set *changeSet, doc manifest.Doc
 		}
 		if change.Action = ActionUpdate; len(change.Diff) == 0 {
 			change.Action, object = ActionUnchanged, nil
-		} else if change.Notes, err = notes(tx, set.world, r); err != nil {
+		} else if change.Notes, err = notes(tx, set.world, have, object); err != nil {
 			return nil, err
 		}
 	}
@@ -250,7 +250,8 @@ func checkImmutable(tx *store.Tx, doc manifest.Document, r ref, old, spec map[st
 }
 
 // notes say what the change of a shared object touches.
-func notes(tx *store.Tx, w *world, r ref) ([]string, error) {
+func notes(tx *store.Tx, w *world, have, changed *store.Object) ([]string, error) {
+	r := ref{have.Kind, have.Name}
 	if _, shared := dependants(r); !shared || r.kind == fleet.KindAutoscaleConfig {
 		return nil, nil
 	}
@@ -269,7 +270,19 @@ func notes(tx *store.Tx, w *world, r ref) ([]string, error) {
 	}
 	list := []string{fmt.Sprintf("touches %s%s and %s", count(int64(len(configs)), "autoscale config"), named(configs), count(n, "machine"))}
 	if r.kind == fleet.KindVMProvider && n > 0 {
-		list = append(list, "machines that exist keep the settings they were made with; they are replaced only where replace_on_drift is set")
+		before, err := store.Spec[fleet.VMProviderSpec](have)
+		if err != nil {
+			return nil, err
+		}
+		after, err := store.Spec[fleet.VMProviderSpec](changed)
+		if err != nil {
+			return nil, err
+		}
+		note := "machines that exist keep the settings they were made with; they are replaced only where replace_on_drift is set"
+		if before.SameMachines(after) {
+			note = "nothing that machines are made of changes: none is replaced"
+		}
+		list = append(list, note)
 	}
 	return list, nil
 }

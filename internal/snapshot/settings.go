@@ -28,6 +28,7 @@ type named[S any] struct {
 type revised[S any] struct {
 	spec     S
 	revision int64
+	alike    []int64 // other revisions whose machines are as those of this one
 }
 
 func loadSettings(tx *store.Tx) (*settings, error) {
@@ -50,12 +51,28 @@ func loadSettings(tx *store.Tx) (*settings, error) {
 		}),
 		each(fleet.KindZone, func(s *settings, o *store.Object, spec fleet.ZoneSpec) { s.zones[o.Name] = spec }),
 		each(fleet.KindVMProvider, func(s *settings, o *store.Object, spec fleet.VMProviderSpec) {
-			s.providers[o.Name] = revised[fleet.VMProviderSpec]{spec, o.Revision}
+			s.providers[o.Name] = revised[fleet.VMProviderSpec]{spec: spec, revision: o.Revision}
 		}),
 	} {
 		if err := load(tx, s); err != nil {
 			return nil, err
 		}
+	}
+	for name, p := range s.providers {
+		all, err := tx.ProviderRevisions(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range all {
+			before, err := store.Spec[fleet.VMProviderSpec](o)
+			if err != nil {
+				return nil, err
+			}
+			if o.Revision != p.revision && before.SameMachines(p.spec) {
+				p.alike = append(p.alike, o.Revision)
+			}
+		}
+		s.providers[name] = p
 	}
 	return s, nil
 }

@@ -140,7 +140,7 @@ func (l *loading) provider(name string) (fleet.VMProviderSpec, error) {
 		return spec, fmt.Errorf("counting machines of provider %s: %w", name, err)
 	}
 	p := plan.Provider{
-		Name: name, Revision: set.revision, Exists: exists, Max: spec.MaxInstances, Frozen: spec.Frozen,
+		Name: name, Revision: set.revision, Alike: set.alike, Exists: exists, Max: spec.MaxInstances, Frozen: spec.Frozen,
 		Tokens:     Tokens(spec, state, l.in.Now),
 		TokenEvery: time.Duration(float64(time.Second) / fleet.Or(spec.CreateRate, fleet.DefaultCreateRate)),
 	}

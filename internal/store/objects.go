@@ -141,7 +141,7 @@ func (tx *Tx) putObject(n, old *Object) (changed bool, err error) {
 			return false, nil
 		}
 		n.Version++
-		if !sameSpec && !onlyPrices(n, old) {
+		if !sameSpec {
 			n.Revision++
 		}
 	}
@@ -153,23 +153,6 @@ func (tx *Tx) putObject(n, old *Object) (changed bool, err error) {
 		return true, tx.keepRevision(n)
 	}
 	return true, nil
-}
-
-// onlyPrices says that two versions of a VMProvider differ in nothing but its
-// prices. Machines are not made with prices: a new one makes no machine outdated.
-func onlyPrices(a, b *Object) bool {
-	if a.Kind != fleet.KindVMProvider || !bytes.Equal(a.Secrets, b.Secrets) {
-		return false
-	}
-	var specs [2]map[string]json.RawMessage
-	for i, o := range []*Object{a, b} {
-		if json.Unmarshal(o.Spec, &specs[i]) != nil {
-			return false
-		}
-		delete(specs[i], "prices")
-		delete(specs[i], "currency")
-	}
-	return maps.EqualFunc(specs[0], specs[1], func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
 }
 
 func (tx *Tx) writeObject(n, old *Object) error {
@@ -208,6 +191,21 @@ func secretsText(b []byte) any {
 		return nil
 	}
 	return base64.StdEncoding.EncodeToString(b)
+}
+
+// ProviderRevisions lists the revisions of a VMProvider that are kept: the
+// current one and those with which machines were made.
+func (tx *Tx) ProviderRevisions(name string) (list []*Object, err error) {
+	err = tx.each("SELECT 'VMProvider', name, labels, spec, secrets, revision, version, created_at, updated_at FROM provider_revisions WHERE name = $1 ORDER BY revision",
+		[]any{name}, func(r row) error {
+			o, err := scanObject(r)
+			list = append(list, o)
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("reading the revisions of %s %q: %w", fleet.KindVMProvider, name, err)
+	}
+	return list, nil
 }
 
 // DeleteObject removes an object; ErrNotFound. Revisions of a VMProvider stay

@@ -1,0 +1,44 @@
+package fleet_test
+
+import (
+	"testing"
+
+	"github.com/headroom-dev/headroom/internal/fleet"
+)
+
+func TestSameMachines(t *testing.T) {
+	t.Parallel()
+	base := func() fleet.VMProviderSpec {
+		return fleet.VMProviderSpec{
+			Provider: "cloud", MaxInstances: 3, StartupScript: "#!/bin/sh\n",
+			Settings: map[string]any{"size": "small", "zones": []any{"a", "b"}, "ca_bundle": "x"},
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(*fleet.VMProviderSpec)
+		same   bool
+	}{
+		"nothing":                      {func(*fleet.VMProviderSpec) {}, true},
+		"how many":                     {func(s *fleet.VMProviderSpec) { s.MaxInstances = 30 }, true},
+		"how fast":                     {func(s *fleet.VMProviderSpec) { s.RateLimit, s.Concurrency, s.CreateBurst, s.CreateRate = 1, 2, 3, 4 }, true},
+		"what becomes of orphans":      {func(s *fleet.VMProviderSpec) { s.CleanupOrphans, s.Frozen = fleet.CleanupReport, true }, true},
+		"prices":                       {func(s *fleet.VMProviderSpec) { s.Prices, s.Currency = map[string]float64{"*": 1}, "EUR" }, true},
+		"a default that is written":    {func(s *fleet.VMProviderSpec) { s.InstallAgent, s.AgentArch = new(true), fleet.ArchAMD64 }, true},
+		"whom the connection trusts":   {func(s *fleet.VMProviderSpec) { s.Settings["ca_bundle"], s.Settings["insecure_skip_verify"] = "y", true }, true},
+		"the size":                     {func(s *fleet.VMProviderSpec) { s.Settings["size"] = "large" }, false},
+		"the zones":                    {func(s *fleet.VMProviderSpec) { s.Settings["zones"] = []any{"b", "a"} }, false},
+		"a setting more":               {func(s *fleet.VMProviderSpec) { s.Settings["image"] = "x" }, false},
+		"the script":                   {func(s *fleet.VMProviderSpec) { s.StartupScript += "true\n" }, false},
+		"whether the agent is brought": {func(s *fleet.VMProviderSpec) { s.InstallAgent = new(false) }, false},
+		"the kind":                     {func(s *fleet.VMProviderSpec) { s.Provider = "other" }, false},
+	} {
+		other := base()
+		c.change(&other)
+		if got := base().SameMachines(other); got != c.same {
+			t.Errorf("%s changes: same %t, want %t", name, got, c.same)
+		}
+		if got := other.SameMachines(base()); got != c.same {
+			t.Errorf("%s changes back: same %t, want %t", name, got, c.same)
+		}
+	}
+}
