@@ -56,7 +56,7 @@ type VMProviderSpec struct {
 	CleanupOrphans CleanupMode    `json:"cleanup_orphans,omitempty" enum:"delete,report" default:"delete" doc:"What to do with machines that bear our mark and that no record explains."`
 	Frozen         bool           `json:"frozen,omitempty" doc:"A frozen provider makes no machine; those that exist stay."`
 
-	Prices   map[string]float64 `json:"prices,omitempty" minimum:"0" maximum:"1000000" doc:"What a whole machine costs by the hour, by offer or size; * stands for every other. It wins over price tables. Prices decide nothing: they are shown." example:"{\"*\":0.12}"`
+	Prices   map[string]float64 `json:"prices,omitempty" minimum:"0" maximum:"1000000" doc:"What a whole machine costs by the hour, by offer or size; * stands for every other. It wins over price tables. Prices decide nothing: they are shown."`
 	Currency string             `json:"currency,omitempty" pattern:"^[A-Z]{3}$" patternDescription:"three letters, such as EUR" default:"USD" doc:"Currency of the prices."`
 }
 

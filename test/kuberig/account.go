@@ -62,9 +62,10 @@ func (r *Rig) Account(t *testing.T, k Kind) providertest.Account {
 		Pages:     2*Page + 1,
 		LifeCalls: k.LifeCalls,
 		Calls:     p.Calls,
-		CatalogRights: func(t *testing.T) {
+		CatalogSettings: func(t *testing.T) any {
 			t.Helper()
 			tenant.LookAround(t, k.Page)
+			return settings
 		},
 		Foreign: func(t *testing.T) string {
 			t.Helper()

@@ -71,6 +71,10 @@ func account(t *testing.T, p *place) providertest.Account {
 			}
 			return true
 		},
+		CatalogSettings: func(t *testing.T) any {
+			t.Helper()
+			return newPlace(t, nil).settings
+		},
 		Leftovers:  p.left,
 		LoseCreate: next(faultproxy.Fault{Service: "compute", Method: http.MethodPost, Lose: true}),
 		LoseDelete: next(faultproxy.Fault{Service: "compute", Method: http.MethodDelete, Lose: true}),

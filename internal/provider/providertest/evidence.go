@@ -171,8 +171,14 @@ func choices(t *testing.T, s *suite) {
 	if c := provider.ClassOf(s.errorOf(t, "choices for a setting that does not exist", unknown)); unknown == nil || c != provider.Unsupported && c != provider.Invalid {
 		t.Fatalf("choices for a setting that does not exist: %v, expected unsupported", unknown)
 	}
-	if s.CatalogRights != nil {
-		s.CatalogRights(t)
+	if s.CatalogSettings != nil {
+		raw, err := s.Kind.Open(t.Context(), s.CatalogSettings(t), s.Host)
+		if err != nil {
+			t.Fatalf("opening the driver: %v", err)
+		}
+		if d, ok = raw.(provider.Catalog); !ok {
+			t.Fatal("the driver is a provider.Catalog with some settings only")
+		}
 	}
 	for _, name := range lookups {
 		list, err := d.Choices(t.Context(), name)

@@ -95,9 +95,9 @@ type Account struct {
 	// ScriptRunner with Settings whose channel says AfterBoot.
 	ScriptRuns func(t *testing.T, id string) int
 
-	// CatalogRights gives the credentials what lists of choices need beyond the
-	// least rights; nil: nothing.
-	CatalogRights func(t *testing.T)
+	// CatalogSettings are settings whose credentials have what lists of choices need
+	// beyond the least rights; nil: Settings have it.
+	CatalogSettings func(t *testing.T) any
 	// Interrupt lets the cloud give notice that it will take the machine back,
 	// while it still runs. Nil for clouds that give none.
 	Interrupt func(t *testing.T, id string)
