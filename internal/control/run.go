@@ -20,6 +20,9 @@ const (
 	resyncEvery  = 30 * time.Second // every pool and provider is looked at again
 	retainEvery  = 10 * time.Minute
 	remnantEvery = 10 * time.Minute
+	// remnantFirst is short, so that a controller which is restarted again and
+	// again sweeps too.
+	remnantFirst = time.Minute
 	poolWorkers  = 4
 	// Opening a provider can take long and must not hold up the others.
 	resolveWorkers = 4

@@ -154,7 +154,7 @@ func (l *loops) runner(key, name string, concurrency int) *runner {
 			})
 		})
 		r.listQ.Add(keyList)
-		r.listQ.AddAfter(keyRemnants, remnantEvery)
+		r.listQ.AddAfter(keyRemnants, remnantFirst)
 	}
 	return r
 }

@@ -236,7 +236,7 @@ func (e *Engine) wakeAll(ctx context.Context) error {
 				e.schedule(t, 0)
 			}
 			if t := (task{taskRemnants, o.Name}); e.opt.Pace.Remnants > 0 && !e.agenda.has(t) {
-				e.schedule(t, e.opt.Pace.Remnants)
+				e.schedule(t, min(e.opt.Pace.Remnants, time.Minute)) // as the running system does
 			}
 		}
 		return nil
