@@ -40,7 +40,9 @@ func takeLock(f *os.File) error {
 // dropLock lets go of this driver's part in a lock. It waits for a program that
 // is just being started: until it runs, the new process has copies of all our
 // descriptors, and the lock would be held a moment longer than the caller
-// believes.
+// believes. A moment remains: the kernel lets the parent go on before it closes
+// the copies. A machine that never started can look as if it were starting until
+// then; the next look tells.
 func dropLock(f *os.File) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
