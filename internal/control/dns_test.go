@@ -357,6 +357,7 @@ func TestDNSSweep(t *testing.T) {
 	}
 	for i := range 9 {
 		delete(w.zone.records, dns.MarkKey(fmt.Sprintf("hr-x%d.desk", i)))
+		delete(w.zone.records, dns.Key{Name: fmt.Sprintf("hr-x%d.desk", i), Type: "A"})
 	}
 	sweep()
 	if text, events := told(); text != "" || events != 2 {
@@ -364,4 +365,25 @@ func TestDNSSweep(t *testing.T) {
 	}
 	w.zone.fail = func(string, []dns.Key) error { return provider.Errorf(provider.Unavailable, "down") }
 	sweep()
+	w.zone.fail = nil
+
+	// Somebody who has looked may allow more: 9 of 18 are a half.
+	few := len(w.zone.records)
+	for i := range 9 {
+		mark(fmt.Sprintf("hr-y%d.desk", i), w.Store.Installation(), fmt.Sprintf("y%d", i))
+	}
+	for _, c := range []struct {
+		share int64
+		left  int
+		told  string
+	}{{49, few + 18, "raise max_orphan_share of the DNSProvider, now 49 %"}, {50, few, ""}} {
+		w.put(fleet.KindDNSProvider, "d", fleet.DNSProviderSpec{Provider: "x", Settings: map[string]any{"zone": "example.com"}, MaxOrphanShare: c.share})
+		for range 3 {
+			w.clock.Step(11 * time.Minute)
+			sweep()
+		}
+		if text, _ := told(); len(w.zone.records) != c.left || !strings.HasSuffix(text, c.told) || (c.told == "") != (text == "") {
+			t.Errorf("with max_orphan_share %d there are %d records, want %d, and operators are told %q, want %q", c.share, len(w.zone.records), c.left, text, c.told)
+		}
+	}
 }

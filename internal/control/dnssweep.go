@@ -40,8 +40,13 @@ func (c *Controller) SweepDNS(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if limit := max(1, int(float64(len(marked))*maxSweepShare)); unknown > limit {
-		p.stop("%d of %d names are not in the database; no name that nobody explains is removed, since the database may be the one that is wrong: remove them in the zone, or bring back the database that knows them", unknown, len(marked))
+	spec, err := store.Spec[fleet.DNSProviderSpec](n.object)
+	if err != nil {
+		return err
+	}
+	if unknown > fleet.MaxOrphans(spec.MaxOrphanShare, len(marked)) {
+		p.stop("%d of %d names are not in the database; no name that nobody explains is removed, since the database may be the one that is wrong: remove them in the zone, or bring back the database that knows them; %s",
+			unknown, len(marked), raiseShare(spec.MaxOrphanShare, fleet.KindDNSProvider))
 		due = nil
 	}
 	if err := c.endSweep(ctx, store.StateOfDNS(name), p, sweepOfNames()); err != nil {

@@ -55,7 +55,7 @@ func (c *Controller) sweepRemnants(ctx context.Context, r *realm, p *sweepPass) 
 		c.sweepTrouble(ctx, r, "remnants", err)
 		return nil
 	}
-	report, err := c.reportsOnly(ctx, r.provider)
+	spec, err := c.sweepRules(ctx, r.provider)
 	if err != nil {
 		return err
 	}
@@ -71,11 +71,12 @@ func (c *Controller) sweepRemnants(ctx context.Context, r *realm, p *sweepPass) 
 	}
 	// As with machines: when the database has never heard of most of them, it is
 	// more likely wrong than the cloud.
-	if limit := max(1, int(float64(len(list))*maxSweepShare)); unknown > limit {
-		p.stop("%d of %d disks, addresses and other objects without a machine are not in the database; none of them is removed, since the database may be the one that is wrong: delete them in the cloud, or bring back the database that knows them", unknown, len(list))
+	if unknown > fleet.MaxOrphans(spec.MaxOrphanShare, len(list)) {
+		p.stop("%d of %d disks, addresses and other objects without a machine are not in the database; none of them is removed, since the database may be the one that is wrong: delete them in the cloud, or bring back the database that knows them; %s",
+			unknown, len(list), raiseShare(spec.MaxOrphanShare, fleet.KindVMProvider))
 		ripe = slices.DeleteFunc(ripe, func(s sightedRemnant) bool { return !s.known })
 	}
-	if report {
+	if spec.CleanupOrphans == fleet.CleanupReport {
 		return nil
 	}
 	for _, s := range ripe {

@@ -12,10 +12,6 @@ import (
 	"github.com/headroom-dev/headroom/internal/store"
 )
 
-// maxSweepShare is the share of a listing that one sweep may remove when the
-// database knows nothing of the objects; at least one.
-const maxSweepShare = 0.2
-
 // orphan is a machine in the cloud that bears our marks and that no living
 // row explains.
 type orphan struct {
@@ -45,16 +41,20 @@ func (c *Controller) sweep(ctx context.Context, r *realm, l *provider.Listing, p
 			unknown++
 		}
 	}
-	if limit := max(1, int(float64(l.Len())*maxSweepShare)); unknown > limit {
-		p.stop("%d of %d machines are not in the database; none of them is removed and no machine is made, since the database may be the one that is wrong: delete them in the cloud, or bring back the database that knows them", unknown, l.Len())
-		orphans = slices.DeleteFunc(orphans, func(o orphan) bool { return !o.known })
-	}
 	if len(orphans) == 0 {
 		return nil
 	}
-	report, err := c.reportsOnly(ctx, r.provider)
-	if err != nil || report {
+	spec, err := c.sweepRules(ctx, r.provider)
+	if err != nil {
 		return err
+	}
+	if unknown > fleet.MaxOrphans(spec.MaxOrphanShare, l.Len()) {
+		p.stop("%d of %d machines are not in the database; none of them is removed and no machine is made, since the database may be the one that is wrong: delete them in the cloud, or bring back the database that knows them; %s",
+			unknown, l.Len(), raiseShare(spec.MaxOrphanShare, fleet.KindVMProvider))
+		orphans = slices.DeleteFunc(orphans, func(o orphan) bool { return !o.known })
+	}
+	if spec.CleanupOrphans == fleet.CleanupReport {
+		return nil
 	}
 	for _, o := range orphans {
 		if err := c.removeOrphan(ctx, r, o); err != nil {
@@ -218,7 +218,14 @@ func (c *Controller) sweepTrouble(ctx context.Context, r *realm, object string, 
 	c.Log.WarnContext(ctx, "a sweep could not do its work, the next one tries again", "vm_provider", r.provider, "object", object, "error", err)
 }
 
-func (c *Controller) reportsOnly(ctx context.Context, name string) (report bool, err error) {
+// raiseShare says what to do about a stopped sweep when all that it found may go.
+func raiseShare(share int64, kind fleet.Kind) string {
+	return fmt.Sprintf("if they may all be removed, raise max_orphan_share of the %s, now %d %%", kind, fleet.Or(share, fleet.DefaultOrphanShare))
+}
+
+// sweepRules are the present settings of a provider config, which say what its
+// sweeps may remove; of one that has been deleted, the defaults.
+func (c *Controller) sweepRules(ctx context.Context, name string) (spec fleet.VMProviderSpec, err error) {
 	err = c.Store.Read(ctx, func(tx *store.Tx) error {
 		o, err := tx.Object(fleet.KindVMProvider, name)
 		if errors.Is(err, store.ErrNotFound) {
@@ -227,9 +234,8 @@ func (c *Controller) reportsOnly(ctx context.Context, name string) (report bool,
 		if err != nil {
 			return err
 		}
-		spec, err := store.Spec[fleet.VMProviderSpec](o)
-		report = spec.CleanupOrphans == fleet.CleanupReport
+		spec, err = store.Spec[fleet.VMProviderSpec](o)
 		return err
 	})
-	return report, err
+	return spec, err
 }

@@ -159,6 +159,50 @@ func TestOrphansOfEachRealmAreRemoved(t *testing.T) {
 	})
 }
 
+// How much a sweep may remove is what the provider config says now.
+func TestTheShareOfASweep(t *testing.T) {
+	t.Parallel()
+	w := newSweepWorld(t)
+	for i := range 5 {
+		w.plant("new", fmt.Sprint("x", i))
+		w.clouds["new"].PlantRemnant(w.tags(fmt.Sprint("x", i)))
+	}
+	for _, c := range []struct {
+		share                int64
+		machines, remnants   string
+		leftMachines, leftIn int
+	}{
+		{80, "now 80 %", "now 80 %", 6, 5},
+		{84, "", "now 84 %", 1, 5}, // 84 % of 6 are 5, of 5 are 4
+		{100, "", "", 1, 0},
+	} {
+		w.do(func(tx *store.Tx) error {
+			o, err := tx.Object(fleet.KindVMProvider, "v")
+			if err != nil {
+				return err
+			}
+			spec, err := store.Spec[fleet.VMProviderSpec](o)
+			if err != nil {
+				return err
+			}
+			spec.MaxOrphanShare = c.share
+			if o.Spec, err = json.Marshal(spec); err != nil {
+				return err
+			}
+			_, _, err = tx.PutObject(o, w.clock.Now())
+			return err
+		})
+		w.passes(6)
+		m, r, _, _ := w.told()
+		if !strings.HasSuffix(m, c.machines) || !strings.HasSuffix(r, c.remnants) || (m == "") != (c.machines == "") || (r == "") != (c.remnants == "") {
+			t.Errorf("with max_orphan_share %d operators are told %q and %q, want %q and %q", c.share, m, r, c.machines, c.remnants)
+		}
+		if n, left := len(w.clouds["new"].Instances()), len(w.clouds["new"].Remnants()); n != c.leftMachines || left != c.leftIn {
+			t.Errorf("with max_orphan_share %d there are %d machines and %d objects, want %d and %d", c.share, n, left, c.leftMachines, c.leftIn)
+		}
+	}
+}
+
 // What stops the sweep of one place stays told while the other place is in
 // order, and while the first one cannot be listed.
 func TestAStoppedSweepStaysTold(t *testing.T) {

@@ -54,6 +54,7 @@ type VMProviderSpec struct {
 	CreateBurst    int64          `json:"create_burst,omitempty" minimum:"0" maximum:"100000" doc:"Machines that may be created in one burst. 0: 20."`
 	CreateRate     float64        `json:"create_rate,omitempty" minimum:"0" maximum:"100000" doc:"Machines per second that may be created after the burst. 0: 1."`
 	CleanupOrphans CleanupMode    `json:"cleanup_orphans,omitempty" enum:"delete,report" default:"delete" doc:"What to do with machines that bear our mark and that no record explains."`
+	MaxOrphanShare int64          `json:"max_orphan_share,omitempty" minimum:"0" maximum:"100" doc:"Share, in percent, of the machines that a sweep finds which it may remove without a record that ever knew them, at least one; the same of disks, addresses and other objects without a machine. With more of them nothing unknown is removed and an alert is raised: the database is more likely wrong than the cloud. 0: 20."`
 	Frozen         bool           `json:"frozen,omitempty" doc:"A frozen provider makes no machine; those that exist stay."`
 
 	Prices   map[string]float64 `json:"prices,omitempty" minimum:"0" maximum:"1000000" doc:"What a whole machine costs by the hour, by offer or size; * stands for every other. It wins over price tables. Prices decide nothing: they are shown."`
@@ -100,6 +101,15 @@ const (
 type DNSProviderSpec struct {
 	Provider string         `json:"provider" doc:"The kind of DNS service."`
 	Settings map[string]any `json:"settings,omitempty" doc:"Settings of the DNS service."`
+
+	MaxOrphanShare int64 `json:"max_orphan_share,omitempty" minimum:"0" maximum:"100" doc:"Share, in percent, of our names in the zone which a sweep may remove without a record that ever knew them, at least one. With more of them nothing unknown is removed and an alert is raised: the database is more likely wrong than the zone. 0: 20."`
+}
+
+// MaxOrphans is how many of n objects that a sweep has found it may remove when
+// no record ever knew them, of a share in percent; 0: the default share. It is at
+// least one.
+func MaxOrphans(share int64, n int) int {
+	return max(1, int(int64(n)*Or(share, DefaultOrphanShare)/100))
 }
 
 // AutoscaleConfigSpec is the policy that keeps one pool warm in one zone.
@@ -214,4 +224,5 @@ const (
 	DefaultQueueLimit       = 10000
 	DefaultCreateBurst      = 20
 	DefaultCreateRate       = 1.0
+	DefaultOrphanShare      = 20 // percent
 )

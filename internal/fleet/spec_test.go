@@ -21,7 +21,7 @@ func TestSameMachines(t *testing.T) {
 		"nothing":                      {func(*fleet.VMProviderSpec) {}, true},
 		"how many":                     {func(s *fleet.VMProviderSpec) { s.MaxInstances = 30 }, true},
 		"how fast":                     {func(s *fleet.VMProviderSpec) { s.RateLimit, s.Concurrency, s.CreateBurst, s.CreateRate = 1, 2, 3, 4 }, true},
-		"what becomes of orphans":      {func(s *fleet.VMProviderSpec) { s.CleanupOrphans, s.Frozen = fleet.CleanupReport, true }, true},
+		"what becomes of orphans":      {func(s *fleet.VMProviderSpec) { s.CleanupOrphans, s.MaxOrphanShare, s.Frozen = fleet.CleanupReport, 50, true }, true},
 		"prices":                       {func(s *fleet.VMProviderSpec) { s.Prices, s.Currency = map[string]float64{"*": 1}, "EUR" }, true},
 		"a default that is written":    {func(s *fleet.VMProviderSpec) { s.InstallAgent, s.AgentArch = new(true), fleet.ArchAMD64 }, true},
 		"whom the connection trusts":   {func(s *fleet.VMProviderSpec) { s.Settings["ca_bundle"], s.Settings["insecure_skip_verify"] = "y", true }, true},
@@ -39,6 +39,19 @@ func TestSameMachines(t *testing.T) {
 		}
 		if got := other.SameMachines(base()); got != c.same {
 			t.Errorf("%s changes back: same %t, want %t", name, got, c.same)
+		}
+	}
+}
+
+func TestMaxOrphans(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		share int64
+		found int
+		want  int
+	}{{0, 0, 1}, {0, 4, 1}, {0, 5, 1}, {0, 9, 1}, {0, 10, 2}, {20, 100, 20}, {1, 50, 1}, {1, 200, 2}, {50, 3, 1}, {100, 34, 34}} {
+		if got := fleet.MaxOrphans(c.share, c.found); got != c.want {
+			t.Errorf("of %d objects, %d %% are %d, want %d", c.found, c.share, got, c.want)
 		}
 	}
 }

@@ -560,6 +560,19 @@ func TestFieldAnOldDatabaseDeletesAndMakesNothing(t *testing.T) {
 	w.Run(time.Hour)
 	w.WantState(s, fleet.SessionActive)
 	w.WantMachines(34)
+	// Somebody has looked: all of them may go. No restart is needed.
+	raised := func(share int) string {
+		return strings.Replace(installation(100, 8, ""), "create_burst", fmt.Sprintf("max_orphan_share: %d, create_burst", share), 1)
+	}
+	w.Apply(raised(80)) // 30 of 34 are 88 %
+	w.Run(time.Hour)
+	w.WantMachines(34)
+	w.WantRemnants(30)
+	w.Apply(raised(100))
+	w.Run(time.Hour)
+	w.WantReady("p", 5) // and machines are made again
+	w.WantMachines(5)
+	w.WantRemnants(0)
 }
 
 // Where clients choose ids, that of a machine which is gone is given to the

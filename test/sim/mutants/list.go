@@ -44,8 +44,8 @@ func mutants() []mutant {
 		},
 		{
 			"sweep-share", "the sweep removes any share of what it does not know", `^TestFieldAnOld`,
-			"internal/control/sweep.go",
-			"const maxSweepShare = 0.2", "const maxSweepShare = 100.0",
+			"internal/fleet/spec.go",
+			"DefaultOrphanShare      = 20 // percent", "DefaultOrphanShare      = 10000 // percent",
 			nil,
 		},
 		{
