@@ -17,6 +17,7 @@ package dns
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -73,6 +74,20 @@ type Kind struct {
 	// Batch is how many names one call of Set or Delete carries; 0: 50. Services
 	// without batches of their own want few, since the call has a deadline.
 	Batch int
+}
+
+// KindOf completes the description of a kind whose settings are an S: NewSettings
+// makes one, and Open is told it instead of an any.
+func KindOf[S any](k Kind, open func(context.Context, S) (Service, error)) Kind {
+	k.NewSettings = func() any { return new(S) }
+	k.Open = func(ctx context.Context, settings any) (Service, error) {
+		s, ok := settings.(*S)
+		if !ok {
+			return nil, fmt.Errorf("the DNS provider kind %s got settings of type %T instead of %T", k.Name, settings, s)
+		}
+		return open(ctx, *s)
+	}
+	return k
 }
 
 // Settings are what every kind has.

@@ -1,6 +1,8 @@
 package dns_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,5 +69,33 @@ func TestSettings(t *testing.T) {
 	t.Parallel()
 	for _, p := range settings.CheckDefinition(&dns.Settings{}) {
 		t.Error(p)
+	}
+}
+
+type toySettings struct {
+	dns.Settings
+	Key string
+}
+
+type toy struct {
+	dns.Service
+	key string
+}
+
+func TestKindOf(t *testing.T) {
+	t.Parallel()
+	k := dns.KindOf(dns.Kind{Name: "toy"}, func(_ context.Context, s toySettings) (dns.Service, error) { return toy{key: s.Key}, nil })
+	s, ok := k.NewSettings().(*toySettings)
+	if !ok {
+		t.Fatalf("the kind makes settings %#v", k.NewSettings())
+	}
+	s.Key = "k"
+	if got, err := k.Open(t.Context(), s); err != nil || got != (toy{key: "k"}) {
+		t.Errorf("opened: %#v, %v", got, err)
+	}
+	for _, other := range []any{nil, toySettings{}, &struct{}{}} {
+		if got, err := k.Open(t.Context(), other); err == nil || got != nil || !strings.Contains(err.Error(), "toy") {
+			t.Errorf("settings of type %T: %#v, %v", other, got, err)
+		}
 	}
 }

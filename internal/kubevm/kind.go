@@ -2,7 +2,6 @@ package kubevm
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/provider"
@@ -11,26 +10,8 @@ import (
 
 // Kind completes the description of a kind whose machines are made by this
 // package, from settings of type S.
-func Kind[S interface{ Channel() startup.Channel }](k provider.Kind, open func(S, provider.Host) (*Driver, error)) provider.Kind {
+func Kind[S interface{ Channel() startup.Channel }](k provider.Kind, open func(context.Context, S, provider.Host) (*Driver, error)) provider.Kind {
 	k.VM = true
-	k.NewSettings = func() any { return new(S) }
-	k.Channel = func(settings any) startup.Channel {
-		if s, ok := settings.(*S); ok {
-			return (*s).Channel()
-		}
-		return startup.Channel{}
-	}
-	k.Open = func(_ context.Context, settings any, host provider.Host) (provider.Driver, error) {
-		s, ok := settings.(*S)
-		if !ok {
-			return nil, fmt.Errorf("the %s provider got settings of type %T", k.Name, settings)
-		}
-		d, err := open(*s, host)
-		if err != nil {
-			return nil, err
-		}
-		return d, nil
-	}
 	k.Defaults = provider.Defaults{
 		RateLimit:    10,
 		Concurrency:  8,
@@ -39,5 +20,5 @@ func Kind[S interface{ Channel() startup.Channel }](k provider.Kind, open func(S
 		RestInterval: 30 * time.Second,
 		Grace:        30 * time.Second,
 	}
-	return k
+	return provider.KindOf(k, S.Channel, open)
 }

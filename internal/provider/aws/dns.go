@@ -34,33 +34,29 @@ func (s *DNSSettings) Validate() []fleet.FieldError { return s.Account.Validate(
 // route53:ChangeResourceRecordSets on the hosted zone, and without hosted_zone_id
 // route53:ListHostedZonesByName.
 func DNSKind() dns.Kind {
-	return dns.Kind{
+	return dns.KindOf(dns.Kind{
 		Name: KindName, Title: "Amazon Route 53", About: "Records of a hosted zone in Route 53.",
-		NewSettings: func() any { return &DNSSettings{} },
-		Open: func(_ context.Context, settings any) (dns.Service, error) {
-			s, ok := settings.(*DNSSettings)
-			if !ok {
-				return nil, fmt.Errorf("the Route 53 provider got settings of type %T", settings)
-			}
-			region := s.Region
-			if region == "" {
-				region = "us-east-1"
-			}
-			c, err := s.open(region)
-			if err != nil {
-				return nil, err
-			}
-			return &names{clients: c, id: strings.TrimPrefix(s.HostedZoneID, "/hostedzone/"), api: route53.New(route53.Options{
-				Region: region, HTTPClient: c.http, Credentials: c.keys, Retryer: aws.NopRetryer{}, BaseEndpoint: base(s.Endpoint),
-				Logger: logging.Nop{}, DisableClockSkewCorrection: true,
-			})}, nil
-		},
 		// Route 53 takes five calls a second of an account. A deletion in a large zone
 		// reads each of its names.
 		// https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DNSLimitations.html#limits-api-requests
 		RateLimit: 1,
 		Batch:     10,
+	}, openDNS)
+}
+
+func openDNS(_ context.Context, s DNSSettings) (dns.Service, error) {
+	region := s.Region
+	if region == "" {
+		region = "us-east-1"
 	}
+	c, err := s.open(region)
+	if err != nil {
+		return nil, err
+	}
+	return &names{clients: c, id: strings.TrimPrefix(s.HostedZoneID, "/hostedzone/"), api: route53.New(route53.Options{
+		Region: region, HTTPClient: c.http, Credentials: c.keys, Retryer: aws.NopRetryer{}, BaseEndpoint: base(s.Endpoint),
+		Logger: logging.Nop{}, DisableClockSkewCorrection: true,
+	})}, nil
 }
 
 // names writes record sets by changes that take effect as a whole.

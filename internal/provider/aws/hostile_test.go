@@ -48,7 +48,7 @@ func TestHostileSurroundings(t *testing.T) {
 	for role, host := range map[string]string{"": "ec2.eu-central-1.amazonaws.com", "arn:aws:iam::123456789012:role/headroom": "sts.eu-central-1.amazonaws.com"} {
 		s := Settings{Region: "eu-central-1", AMIID: "ami-000000000000000a0", InstanceTypes: []string{"m6i.large"}}
 		s.AccessKeyID, s.SecretAccessKey, s.AssumeRoleARN = "AKIAOURS", "secret", role
-		d, err := open(s, provider.Host{Now: time.Now})
+		d, err := open(t.Context(), s, provider.Host{Now: time.Now})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestPartitions(t *testing.T) {
 	for region, host := range map[string]string{"cn-north-1": "ec2.cn-north-1.amazonaws.com.cn", "us-gov-west-1": "ec2.us-gov-west-1.amazonaws.com", "us-east-1": "ec2.us-east-1.amazonaws.com"} {
 		s := Settings{Region: region, AMIID: "ami-000000000000000a0", InstanceTypes: []string{"m6i.large"}}
 		s.AccessKeyID, s.SecretAccessKey = "AKIAOURS", "secret"
-		d, err := open(s, provider.Host{Now: time.Now})
+		d, err := open(t.Context(), s, provider.Host{Now: time.Now})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +129,7 @@ func TestAmbient(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
 	s := Settings{Region: "eu-central-1", AMIID: "ami-000000000000000a0", InstanceTypes: []string{"m6i.large"}}
-	d, err := open(s, provider.Host{Now: time.Now})
+	d, err := open(t.Context(), s, provider.Host{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestAmbient(t *testing.T) {
 	}
 	t.Setenv("AWS_CONFIG_FILE", file)
 	t.Setenv("AWS_PROFILE", "desk")
-	if d, err = open(s, provider.Host{Now: time.Now}); err != nil {
+	if d, err = open(t.Context(), s, provider.Host{Now: time.Now}); err != nil {
 		t.Fatal(err)
 	}
 	r = &recorder{}
@@ -167,7 +167,7 @@ func TestAmbient(t *testing.T) {
 	t.Setenv("AWS_PROFILE", "no-such-profile")
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
-	if d, err = open(s, provider.Host{Now: time.Now}); err != nil {
+	if d, err = open(t.Context(), s, provider.Host{Now: time.Now}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.Get(t.Context(), "i-0123456789abcdef0"); provider.ClassOf(err) != provider.Unauthenticated || !strings.Contains(err.Error(), "no-such-profile") {

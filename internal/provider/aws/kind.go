@@ -2,7 +2,6 @@ package aws
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"time"
 
@@ -21,23 +20,8 @@ const scriptLimit = 16 << 10
 
 // Kind describes instances of EC2.
 func Kind() provider.Kind {
-	return provider.Kind{
+	return provider.KindOf(provider.Kind{
 		Name: KindName, Title: "Amazon EC2", About: "Machines are EC2 instances.", VM: true,
-		NewSettings: func() any { return &Settings{} },
-		Channel: func(settings any) startup.Channel {
-			c := startup.Channel{Form: startup.FormCloudInit, Limit: scriptLimit}
-			if s, ok := settings.(*Settings); ok && s.windows() {
-				c.Form, c.System = startup.FormEC2Launch, startup.Windows
-			}
-			return c
-		},
-		Open: func(_ context.Context, settings any, host provider.Host) (provider.Driver, error) {
-			s, ok := settings.(*Settings)
-			if !ok {
-				return nil, fmt.Errorf("the AWS provider got settings of type %T", settings)
-			}
-			return open(*s, host)
-		},
 		// RunInstances is admitted 5 times at once and 2 times a second after that,
 		// in an account and region; calls that look are admitted 20 times a second.
 		// https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
@@ -46,7 +30,16 @@ func Kind() provider.Kind {
 			BusyInterval: 5 * time.Second, RestInterval: 30 * time.Second, Grace: 2 * time.Minute,
 			CreateBurst: 5, CreateRate: 1.5,
 		},
+	}, channel, open)
+}
+
+// channel says how startup scripts reach machines made with the settings.
+func channel(s Settings) startup.Channel {
+	c := startup.Channel{Form: startup.FormCloudInit, Limit: scriptLimit}
+	if s.windows() {
+		c.Form, c.System = startup.FormEC2Launch, startup.Windows
 	}
+	return c
 }
 
 // driver makes instances in one region of one account.
@@ -58,7 +51,7 @@ type driver struct {
 	random io.Reader
 }
 
-func open(s Settings, host provider.Host) (*driver, error) {
+func open(_ context.Context, s Settings, host provider.Host) (*driver, error) {
 	c, err := s.open(s.Region)
 	if err != nil {
 		return nil, err

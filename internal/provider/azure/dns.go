@@ -37,23 +37,15 @@ var dnsActions = []string{
 // DNSKind describes Azure DNS. The role DNS Zone Contributor has the actions that
 // it needs, dnsActions.
 func DNSKind() dns.Kind {
-	return dns.Kind{
+	return dns.KindOf(dns.Kind{
 		Name: KindName, Title: "Azure DNS", About: "Records of a public zone in Azure DNS.",
-		NewSettings: func() any { return &DNSSettings{} },
-		Open: func(_ context.Context, settings any) (dns.Service, error) {
-			s, ok := settings.(*DNSSettings)
-			if !ok {
-				return nil, fmt.Errorf("the Azure DNS provider got settings of type %T", settings)
-			}
-			return openDNS(*s)
-		},
 		// What the service takes in a minute is not published; it answers 429 above it.
 		RateLimit: 2,
 		Batch:     6, // each name takes two requests, a look and a change
-	}
+	}, openDNS)
 }
 
-func openDNS(s DNSSettings) (*names, error) {
+func openDNS(ctx context.Context, s DNSSettings) (dns.Service, error) {
 	o, err := s.options()
 	if err != nil {
 		return nil, err
@@ -62,7 +54,7 @@ func openDNS(s DNSSettings) (*names, error) {
 	if err != nil {
 		return nil, provider.Errorf(provider.Invalid, "the connection to Azure cannot be set up: %w", err)
 	}
-	d, err := open(Settings{Account: s.Account, ResourceGroup: s.ResourceGroup}, provider.Host{Now: func() time.Time { return time.Time{} }}) // answers bear their own date
+	d, err := open(ctx, Settings{Account: s.Account, ResourceGroup: s.ResourceGroup}, provider.Host{Now: func() time.Time { return time.Time{} }}) // answers bear their own date
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package azure
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -23,22 +22,8 @@ const customDataLimit = 64 << 10 / 4 * 3
 
 // Kind describes virtual machines of Azure.
 func Kind() provider.Kind {
-	return provider.Kind{
+	return provider.KindOf(provider.Kind{
 		Name: KindName, Title: "Microsoft Azure", About: "Machines are Azure virtual machines.", VM: true,
-		NewSettings: func() any { return &Settings{} },
-		Channel: func(settings any) startup.Channel {
-			if s, ok := settings.(*Settings); ok && s.Windows {
-				return startup.Channel{Form: startup.FormPlain, System: startup.Windows, Limit: commandLimit, AfterBoot: true}
-			}
-			return startup.Channel{Form: startup.FormCloudInit, Limit: customDataLimit}
-		},
-		Open: func(_ context.Context, settings any, host provider.Host) (provider.Driver, error) {
-			s, ok := settings.(*Settings)
-			if !ok {
-				return nil, fmt.Errorf("the Azure provider got settings of type %T", settings)
-			}
-			return open(*s, host)
-		},
 		// A subscription has buckets of tokens that are filled again at 25 reads, 10
 		// writes and 10 deletes a second in a region, and Compute has lower ones:
 		// https://learn.microsoft.com/azure/virtual-machines/compute-throttling-limits
@@ -47,10 +32,18 @@ func Kind() provider.Kind {
 			BusyInterval: 10 * time.Second, RestInterval: time.Minute, Grace: 3 * time.Minute,
 			CreateBurst: 20, CreateRate: 1,
 		},
-	}
+	}, channel, open)
 }
 
-func open(s Settings, host provider.Host) (*driver, error) {
+// channel says how startup scripts reach machines made with the settings.
+func channel(s Settings) startup.Channel {
+	if s.Windows {
+		return startup.Channel{Form: startup.FormPlain, System: startup.Windows, Limit: commandLimit, AfterBoot: true}
+	}
+	return startup.Channel{Form: startup.FormCloudInit, Limit: customDataLimit}
+}
+
+func open(_ context.Context, s Settings, host provider.Host) (*driver, error) {
 	o, err := s.options()
 	if err != nil {
 		return nil, err

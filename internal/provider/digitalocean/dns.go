@@ -2,7 +2,6 @@ package digitalocean
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/digitalocean/godo"
@@ -19,23 +18,19 @@ type DNSSettings struct {
 
 // DNSKind describes DigitalOcean's name servers.
 func DNSKind() dns.Kind {
-	return dns.Kind{
+	return dns.KindOf(dns.Kind{
 		Name: KindName, Title: "DigitalOcean DNS", About: "Records of a domain in DigitalOcean's name servers.",
-		NewSettings: func() any { return &DNSSettings{} },
-		Open: func(_ context.Context, settings any) (dns.Service, error) {
-			s, ok := settings.(*DNSSettings)
-			if !ok {
-				return nil, fmt.Errorf("the DigitalOcean DNS provider got settings of type %T", settings)
-			}
-			api, err := s.client()
-			if err != nil {
-				return nil, err
-			}
-			return &names{api: api}, nil
-		},
 		RateLimit: 3,
 		Batch:     10, // each record is a call of its own
+	}, openDNS)
+}
+
+func openDNS(_ context.Context, s DNSSettings) (dns.Service, error) {
+	api, err := s.client()
+	if err != nil {
+		return nil, err
 	}
+	return &names{api: api}, nil
 }
 
 // names writes records one by one: the API has no record sets and no batches.

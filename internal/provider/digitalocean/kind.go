@@ -2,7 +2,6 @@ package digitalocean
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -25,24 +24,8 @@ const userDataLimit = 64 << 10
 
 // Kind describes DigitalOcean's Droplets.
 func Kind() provider.Kind {
-	return provider.Kind{
+	return provider.KindOf(provider.Kind{
 		Name: KindName, Title: "DigitalOcean", About: "Machines are Droplets.", VM: true,
-
-		NewSettings: func() any { return &Settings{} },
-		Channel: func(any) startup.Channel {
-			return startup.Channel{Form: startup.FormCloudInit, Limit: userDataLimit}
-		},
-		Open: func(_ context.Context, settings any, host provider.Host) (provider.Driver, error) {
-			s, ok := settings.(*Settings)
-			if !ok {
-				return nil, fmt.Errorf("the DigitalOcean provider got settings of type %T", settings)
-			}
-			api, err := s.client()
-			if err != nil {
-				return nil, err
-			}
-			return &driver{settings: *s, api: api, now: host.Now, creates: &singleflight.Group{}}, nil
-		},
 
 		// 5,000 requests an hour and 250 a minute are allowed for one token.
 		Defaults: provider.Defaults{
@@ -50,7 +33,20 @@ func Kind() provider.Kind {
 			BusyInterval: 5 * time.Second, RestInterval: time.Minute, Grace: 2 * time.Minute,
 			CreateBurst: 10, CreateRate: 0.5,
 		},
+	}, channel, open)
+}
+
+// channel says how startup scripts reach machines made with the settings.
+func channel(Settings) startup.Channel {
+	return startup.Channel{Form: startup.FormCloudInit, Limit: userDataLimit}
+}
+
+func open(_ context.Context, s Settings, host provider.Host) (*driver, error) {
+	api, err := s.client()
+	if err != nil {
+		return nil, err
 	}
+	return &driver{settings: s, api: api, now: host.Now, creates: &singleflight.Group{}}, nil
 }
 
 // client speaks to the API with the account's token. The SDK's own retries are

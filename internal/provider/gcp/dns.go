@@ -2,7 +2,6 @@ package gcp
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -30,27 +29,23 @@ var dnsPermissions = []string{
 // DNSKind describes Cloud DNS. The role roles/dns.admin has the permissions that
 // it needs: those of dnsPermissions and dns.managedZones.list.
 func DNSKind() dns.Kind {
-	return dns.Kind{
+	return dns.KindOf(dns.Kind{
 		Name: KindName, Title: "Google Cloud DNS", About: "Records of a managed zone in Cloud DNS.",
-		NewSettings: func() any { return &DNSSettings{} },
-		Open: func(ctx context.Context, settings any) (dns.Service, error) {
-			s, ok := settings.(*DNSSettings)
-			if !ok {
-				return nil, fmt.Errorf("the Google Cloud DNS provider got settings of type %T", settings)
-			}
-			client, err := s.client()
-			if err != nil {
-				return nil, err
-			}
-			api, err := cloud.NewService(ctx, s.options(client, "/")...)
-			if err != nil {
-				return nil, provider.Errorf(provider.Invalid, "the connection to Google Cloud cannot be set up: %w", err)
-			}
-			return &names{api: api, project: s.Project, managed: s.ManagedZone}, nil
-		},
 		RateLimit: 3,
 		Batch:     10, // each name is read by a call of its own before the one change
+	}, openDNS)
+}
+
+func openDNS(ctx context.Context, s DNSSettings) (dns.Service, error) {
+	client, err := s.client()
+	if err != nil {
+		return nil, err
 	}
+	api, err := cloud.NewService(ctx, s.options(client, "/")...)
+	if err != nil {
+		return nil, provider.Errorf(provider.Invalid, "the connection to Google Cloud cannot be set up: %w", err)
+	}
+	return &names{api: api, project: s.Project, managed: s.ManagedZone}, nil
 }
 
 // names writes record sets by changes that take effect as a whole.

@@ -2,7 +2,6 @@ package gcp
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -25,23 +24,8 @@ const scriptLimit = 256 << 10
 
 // Kind describes instances of Compute Engine.
 func Kind() provider.Kind {
-	return provider.Kind{
+	return provider.KindOf(provider.Kind{
 		Name: KindName, Title: "Google Cloud", About: "Machines are Compute Engine instances.", VM: true,
-		NewSettings: func() any { return &Settings{} },
-		Channel: func(settings any) startup.Channel {
-			c := startup.Channel{Form: startup.FormPlain, Limit: scriptLimit, EveryBoot: true}
-			if s, ok := settings.(*Settings); ok && s.system() == startup.Windows {
-				c.System = startup.Windows
-			}
-			return c
-		},
-		Open: func(ctx context.Context, settings any, host provider.Host) (provider.Driver, error) {
-			s, ok := settings.(*Settings)
-			if !ok {
-				return nil, fmt.Errorf("the Google Cloud provider got settings of type %T", settings)
-			}
-			return open(ctx, *s, host)
-		},
 		// 1,500 requests a minute of each group are allowed for a project.
 		// https://cloud.google.com/compute/api-quota
 		Defaults: provider.Defaults{
@@ -49,7 +33,16 @@ func Kind() provider.Kind {
 			BusyInterval: 5 * time.Second, RestInterval: time.Minute, Grace: 2 * time.Minute,
 			CreateBurst: 20, CreateRate: 2,
 		},
+	}, channel, open)
+}
+
+// channel says how startup scripts reach machines made with the settings.
+func channel(s Settings) startup.Channel {
+	c := startup.Channel{Form: startup.FormPlain, Limit: scriptLimit, EveryBoot: true}
+	if s.system() == startup.Windows {
+		c.System = startup.Windows
 	}
+	return c
 }
 
 func open(ctx context.Context, s Settings, host provider.Host) (*driver, error) {

@@ -17,7 +17,7 @@ func Kind() provider.Kind {
 }
 
 // open makes a driver that makes disks of images.
-func open(s Settings, host provider.Host) (*kubevm.Driver, error) {
+func open(_ context.Context, s Settings, host provider.Host) (*kubevm.Driver, error) {
 	return kubevm.New(kubevm.Options{
 		Access: s.Access, Machine: s.Machine, Now: host.Now,
 		Root:   s.root,

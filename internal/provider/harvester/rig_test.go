@@ -38,7 +38,7 @@ func (b *bench) open(t *testing.T, change func(*Settings)) *kubevm.Driver {
 	if change != nil {
 		change(&s)
 	}
-	d, err := open(s, provider.Host{Now: time.Now})
+	d, err := open(t.Context(), s, provider.Host{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

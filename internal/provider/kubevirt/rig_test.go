@@ -48,7 +48,7 @@ func (b *bench) settings(change func(*Settings)) Settings {
 
 func (b *bench) open(t *testing.T, s Settings) *kubevm.Driver {
 	t.Helper()
-	d, err := open(s, provider.Host{Now: time.Now})
+	d, err := open(t.Context(), s, provider.Host{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

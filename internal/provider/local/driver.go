@@ -41,7 +41,7 @@ var (
 	_ provider.ConsoleReader = (*driver)(nil)
 )
 
-func open(s Settings, host provider.Host) (provider.Driver, error) {
+func open(_ context.Context, s Settings, host provider.Host) (provider.Driver, error) {
 	dataDir, err := filepath.Abs(host.DataDir)
 	if err != nil {
 		return nil, failure("finding the data directory", err)

@@ -96,7 +96,7 @@ func newDriver(t *testing.T, s Settings) *driver {
 
 func driverOn(t *testing.T, s Settings, h provider.Host) *driver {
 	t.Helper()
-	d, err := open(s, h)
+	d, err := open(t.Context(), s, h)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func agentMain(config string) int {
 // controllerMain makes as many machines as it is told, says so after each, and
 // then waits to be killed.
 func controllerMain(dataDir, count string) int {
-	d, err := open(Settings{}, testHost(dataDir))
+	d, err := open(context.Background(), Settings{}, testHost(dataDir))
 	n, convErr := strconv.Atoi(count)
 	if err != nil || convErr != nil {
 		fmt.Fprintln(os.Stderr, err, convErr)

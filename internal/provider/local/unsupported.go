@@ -2,8 +2,12 @@
 
 package local
 
-import "github.com/headroom-dev/headroom/internal/provider"
+import (
+	"context"
 
-func open(Settings, provider.Host) (provider.Driver, error) {
+	"github.com/headroom-dev/headroom/internal/provider"
+)
+
+func open(context.Context, Settings, provider.Host) (provider.Driver, error) {
 	return nil, provider.Errorf(provider.Unsupported, "the local provider works on Linux only: it needs open file description locks and /proc")
 }

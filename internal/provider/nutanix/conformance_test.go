@@ -48,7 +48,7 @@ func settingsOf(s *fakenutanix.Server) Settings {
 
 func driverOf(t *testing.T, s Settings) *driver {
 	t.Helper()
-	opened, err := open(s, provider.Host{Now: time.Now})
+	opened, err := open(t.Context(), s, provider.Host{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ type driver struct {
 	known *references // what names were found to mean; nil: not looked up
 }
 
-func open(s Settings, host provider.Host) (provider.Driver, error) {
+func open(_ context.Context, s Settings, host provider.Host) (provider.Driver, error) {
 	c, err := connectionOf(s)
 	switch {
 	case err != nil:

@@ -1,8 +1,6 @@
 package nutanix
 
 import (
-	"context"
-	"fmt"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/provider"
@@ -24,31 +22,11 @@ const (
 
 // Kind describes the Nutanix provider.
 func Kind() provider.Kind {
-	return provider.Kind{
+	return provider.KindOf(provider.Kind{
 		Name:  "nutanix",
 		Title: "Nutanix AHV",
 		About: "Machines are clones of a virtual machine on Nutanix AHV, made through Prism Central.",
 		VM:    true,
-
-		NewSettings: func() any { return &Settings{} },
-		Channel: func(settings any) startup.Channel {
-			s, ok := settings.(*Settings)
-			if ok && s.Windows {
-				return startup.Channel{Form: startup.FormPlain, System: startup.Windows, Limit: windowsScript}
-			}
-			limit := linuxScript
-			if ok && s.APIVersion == v4Name {
-				limit = linuxScriptV4
-			}
-			return startup.Channel{Form: startup.FormCloudInit, System: startup.Linux, Limit: limit}
-		},
-		Open: func(_ context.Context, settings any, host provider.Host) (provider.Driver, error) {
-			s, ok := settings.(*Settings)
-			if !ok {
-				return nil, fmt.Errorf("the Nutanix provider got settings of type %T", settings)
-			}
-			return open(*s, host)
-		},
 
 		Defaults: provider.Defaults{
 			RateLimit:    10,
@@ -60,5 +38,16 @@ func Kind() provider.Kind {
 			CreateBurst:  10,
 			CreateRate:   1,
 		},
+	}, channel, open)
+}
+
+// channel says how startup scripts reach machines made with the settings.
+func channel(s Settings) startup.Channel {
+	switch {
+	case s.Windows:
+		return startup.Channel{Form: startup.FormPlain, System: startup.Windows, Limit: windowsScript}
+	case s.APIVersion == v4Name:
+		return startup.Channel{Form: startup.FormCloudInit, System: startup.Linux, Limit: linuxScriptV4}
 	}
+	return startup.Channel{Form: startup.FormCloudInit, System: startup.Linux, Limit: linuxScript}
 }

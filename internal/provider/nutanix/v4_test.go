@@ -48,7 +48,7 @@ func settingsV4(s *fake4.Server) Settings {
 
 func driverV4(t *testing.T, s Settings) *driver4 {
 	t.Helper()
-	opened, err := open(s, provider.Host{Now: time.Now})
+	opened, err := open(t.Context(), s, provider.Host{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

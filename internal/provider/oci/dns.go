@@ -2,7 +2,6 @@ package oci
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -40,24 +39,20 @@ func (s *DNSSettings) Validate() []fleet.FieldError {
 //
 // https://docs.oracle.com/en-us/iaas/Content/Identity/policyreference/dnspolicyreference.htm
 func DNSKind() dns.Kind {
-	return dns.Kind{
+	return dns.KindOf(dns.Kind{
 		Name: KindName, Title: "Oracle Cloud DNS", About: "Records of a zone in OCI DNS, public or private.",
-		NewSettings: func() any { return &DNSSettings{} },
-		Open: func(_ context.Context, settings any) (dns.Service, error) {
-			s, ok := settings.(*DNSSettings)
-			if !ok {
-				return nil, fmt.Errorf("the Oracle Cloud DNS provider got settings of type %T", settings)
-			}
-			realm := realmOf(fleet.Or(fleet.Or(s.TenancyOCID, s.ZoneOCID), s.ViewOCID))
-			c, err := s.connect(realm, time.Now) //nolint:forbidigo // the moment of an answer, for its Retry-After
-			if err != nil {
-				return nil, err
-			}
-			return &names{api: cloud.DnsClient{BaseClient: c.base("dns", dnsVersion)}, settings: *s}, nil
-		},
 		RateLimit: 3,
 		Batch:     10, // each name and type is a call
+	}, openDNS)
+}
+
+func openDNS(_ context.Context, s DNSSettings) (dns.Service, error) {
+	realm := realmOf(fleet.Or(fleet.Or(s.TenancyOCID, s.ZoneOCID), s.ViewOCID))
+	c, err := s.connect(realm, time.Now) //nolint:forbidigo // the moment of an answer, for its Retry-After
+	if err != nil {
+		return nil, err
 	}
+	return &names{api: cloud.DnsClient{BaseClient: c.base("dns", dnsVersion)}, settings: s}, nil
 }
 
 // names writes the records of one name and type a call: UpdateRRSet makes them be

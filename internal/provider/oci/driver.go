@@ -23,7 +23,7 @@ type driver struct {
 	now      func() time.Time
 }
 
-func open(s Settings, host provider.Host) (*driver, error) {
+func open(_ context.Context, s Settings, host provider.Host) (*driver, error) {
 	c, err := s.connect(realmOf(s.CompartmentOCID), host.Now)
 	if err != nil {
 		return nil, err

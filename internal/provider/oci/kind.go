@@ -1,8 +1,6 @@
 package oci
 
 import (
-	"context"
-	"fmt"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/provider"
@@ -17,27 +15,8 @@ const grace = 2 * time.Minute
 
 // Kind describes instances of Oracle Cloud Infrastructure.
 func Kind() provider.Kind {
-	return provider.Kind{
+	return provider.KindOf(provider.Kind{
 		Name: KindName, Title: "Oracle Cloud", About: "Machines are Compute instances of Oracle Cloud Infrastructure.", VM: true,
-		NewSettings: func() any { return &Settings{} },
-		Channel: func(settings any) startup.Channel {
-			s, ok := settings.(*Settings)
-			if !ok {
-				return startup.Channel{Form: startup.FormCloudInit, Limit: userDataLimit(0)}
-			}
-			c := startup.Channel{Form: startup.FormCloudInit, Limit: s.userDataLimit()}
-			if s.OSType == string(startup.Windows) {
-				c.Form, c.System = startup.FormCloudbase, startup.Windows
-			}
-			return c
-		},
-		Open: func(_ context.Context, settings any, host provider.Host) (provider.Driver, error) {
-			s, ok := settings.(*Settings)
-			if !ok {
-				return nil, fmt.Errorf("the Oracle Cloud provider got settings of type %T", settings)
-			}
-			return open(*s, host)
-		},
 		// Oracle publishes no figures for its throttling; launches are what it slows
 		// down first.
 		// https://docs.oracle.com/en-us/iaas/Content/API/Concepts/usingapi.htm#throttle
@@ -46,5 +25,14 @@ func Kind() provider.Kind {
 			BusyInterval: 5 * time.Second, RestInterval: time.Minute, Grace: grace,
 			CreateBurst: 10, CreateRate: 1,
 		},
+	}, channel, open)
+}
+
+// channel says how startup scripts reach machines made with the settings.
+func channel(s Settings) startup.Channel {
+	c := startup.Channel{Form: startup.FormCloudInit, Limit: s.userDataLimit()}
+	if s.OSType == string(startup.Windows) {
+		c.Form, c.System = startup.FormCloudbase, startup.Windows
 	}
+	return c
 }

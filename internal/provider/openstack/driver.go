@@ -32,8 +32,8 @@ type driver struct {
 	noVolumes atomic.Bool
 }
 
-func open(s *Settings, host provider.Host) (provider.Driver, error) {
-	session, err := newSession(s)
+func open(_ context.Context, s Settings, host provider.Host) (*driver, error) {
+	session, err := newSession(&s)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func open(s *Settings, host provider.Host) (provider.Driver, error) {
 	if now == nil {
 		now = time.Now //nolint:forbidigo // a host without a clock
 	}
-	return &driver{settings: s, session: session, now: now, refs: references{known: map[string]reference{}}}, nil
+	return &driver{settings: &s, session: session, now: now, refs: references{known: map[string]reference{}}}, nil
 }
 
 // Create implements provider.Driver. Every object bears its marks from the

@@ -45,7 +45,7 @@ var (
 	_ provider.Offerer      = placed{}
 )
 
-func open(s Settings, host provider.Host) (provider.Driver, error) {
+func open(_ context.Context, s Settings, host provider.Host) (provider.Driver, error) {
 	from, to, err := s.vmids()
 	if err != nil {
 		return nil, provider.Errorf(provider.Invalid, "vmid_range %w", err)

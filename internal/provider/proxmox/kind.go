@@ -1,8 +1,6 @@
 package proxmox
 
 import (
-	"context"
-	"fmt"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/provider"
@@ -11,27 +9,11 @@ import (
 
 // Kind describes Proxmox VE.
 func Kind() provider.Kind {
-	return provider.Kind{
+	return provider.KindOf(provider.Kind{
 		Name:  "proxmox",
 		Title: "Proxmox VE",
 		About: "Machines are clones of a template on a Proxmox VE 8 or 9 cluster; startup scripts run through the QEMU guest agent.",
 		VM:    true,
-
-		NewSettings: func() any { return &Settings{} },
-		Channel: func(settings any) startup.Channel {
-			c := startup.Channel{Form: startup.FormPlain, System: startup.Linux, AfterBoot: true, Limit: maxScript}
-			if s, ok := settings.(*Settings); ok && s.OSType == Windows {
-				c.System = startup.Windows
-			}
-			return c
-		},
-		Open: func(_ context.Context, settings any, host provider.Host) (provider.Driver, error) {
-			s, ok := settings.(*Settings)
-			if !ok {
-				return nil, fmt.Errorf("the Proxmox VE provider got settings of type %T", settings)
-			}
-			return open(*s, host)
-		},
 
 		Defaults: provider.Defaults{
 			RateLimit:    10,
@@ -43,5 +25,14 @@ func Kind() provider.Kind {
 			CreateBurst:  10,          // clones read one template's disk
 			CreateRate:   0.5,
 		},
+	}, channel, open)
+}
+
+// channel says how startup scripts reach machines made with the settings.
+func channel(s Settings) startup.Channel {
+	c := startup.Channel{Form: startup.FormPlain, System: startup.Linux, AfterBoot: true, Limit: maxScript}
+	if s.OSType == Windows {
+		c.System = startup.Windows
 	}
+	return c
 }

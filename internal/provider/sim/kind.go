@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -58,27 +57,11 @@ const (
 // Kind describes the simulated cloud. The resolver gives the cloud of a name;
 // it answers the same one each time and makes it when it is new.
 func Kind(resolve func(name string) *Cloud) provider.Kind {
-	return provider.Kind{
+	return provider.KindOf(provider.Kind{
 		Name:  KindName,
 		Title: "Simulated cloud",
 		About: "A cloud in the memory of the controller, for trying things out and for tests: its machines are imagined, and a restart of the controller loses them.",
 		VM:    false,
-
-		Channel: func(any) startup.Channel { return startup.Channel{Form: startup.FormCloudInit, Limit: userDataLimit} },
-
-		NewSettings: func() any { return new(Settings) },
-		Open: func(_ context.Context, settings any, _ provider.Host) (provider.Driver, error) {
-			s, ok := settings.(*Settings)
-			if !ok {
-				return nil, fmt.Errorf("opening a simulated cloud: settings are %T, expected *sim.Settings", settings)
-			}
-			name := fleet.Or(s.Cloud, defaultCloud)
-			cloud := resolve(name)
-			if cloud == nil {
-				return nil, provider.Errorf(provider.Invalid, "there is no simulated cloud %q", name)
-			}
-			return cloud.Driver(s.Behaviour()), nil
-		},
 
 		Defaults: provider.Defaults{
 			RateLimit: 0, Concurrency: 32, CallTimeout: provider.MaxCallTimeout,
@@ -86,7 +69,18 @@ func Kind(resolve func(name string) *Cloud) provider.Kind {
 			// Twice the longest lag of a listing.
 			Grace: 2 * maxListLag,
 		},
-	}
+	}, channel, func(_ context.Context, s Settings, _ provider.Host) (provider.Driver, error) {
+		name := fleet.Or(s.Cloud, defaultCloud)
+		cloud := resolve(name)
+		if cloud == nil {
+			return nil, provider.Errorf(provider.Invalid, "there is no simulated cloud %q", name)
+		}
+		return cloud.Driver(s.Behaviour()), nil
+	})
+}
+
+func channel(Settings) startup.Channel {
+	return startup.Channel{Form: startup.FormCloudInit, Limit: userDataLimit}
 }
 
 // Shape is what a machine made with the settings offers.

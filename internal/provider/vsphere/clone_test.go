@@ -20,13 +20,9 @@ import (
 func newDriver(t *testing.T, change map[string]any) (*driver, *fakevsphere.Server) {
 	t.Helper()
 	s := fakevsphere.New(t)
-	opened, err := open(*newSettings(t, s, change), provider.Host{Now: time.Now})
+	d, err := open(t.Context(), *newSettings(t, s, change), provider.Host{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
-	}
-	d, ok := opened.(*driver)
-	if !ok {
-		t.Fatalf("the driver is a %T", opened)
 	}
 	return d, s
 }

@@ -27,7 +27,7 @@ var (
 	_ provider.ScriptRunner = (*driver)(nil)
 )
 
-func open(s Settings, host provider.Host) (provider.Driver, error) {
+func open(_ context.Context, s Settings, host provider.Host) (*driver, error) {
 	now := host.Now
 	if now == nil {
 		return nil, provider.Errorf(provider.Invalid, "the vsphere provider needs a clock")
@@ -44,7 +44,7 @@ func (d *driver) Close(ctx context.Context) error {
 // that is just being made, is answered as it is.
 func (d *driver) Create(ctx context.Context, req provider.Request) (provider.Instance, error) {
 	doing := "making machine " + req.Name
-	switch limit := channel(&d.settings).Limit; {
+	switch limit := channel(d.settings).Limit; {
 	case fleet.CheckName(req.Name) != nil:
 		return provider.Instance{}, provider.Errorf(provider.Invalid, "%s: %v", doing, fleet.CheckName(req.Name))
 	case req.Token == "":

@@ -20,7 +20,7 @@ func TestCloneUnderWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := open(d.settings, provider.Host{Now: time.Now})
+	other, err := open(t.Context(), d.settings, provider.Host{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestCloneThatFailsLater(t *testing.T) {
 		t.Errorf("%d further clones were begun", now-before)
 	}
 	// Two minutes later it is tried again.
-	later, err := open(d.settings, provider.Host{Now: func() time.Time { return time.Now().Add(2 * failuresFor) }})
+	later, err := open(t.Context(), d.settings, provider.Host{Now: func() time.Time { return time.Now().Add(2 * failuresFor) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,14 +172,14 @@ func TestRemovalInSteps(t *testing.T) {
 		return "the machine is not switched off"
 	}
 	within(t, 10*time.Second, off)
-	other, err := open(d.settings, provider.Host{Now: func() time.Time { return time.Now().Add(2 * settleTime) }})
+	other, err := open(t.Context(), d.settings, provider.Host{Now: func() time.Time { return time.Now().Add(2 * settleTime) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, err := other.Get(t.Context(), i.ID); err != nil || got.State != provider.StateStopped {
 		t.Errorf("a machine that is off: %+v, %v", got, err)
 	}
-	within(t, 10*time.Second, func() string { return gone(other.(*driver)) }) //nolint:forcetypeassert // open makes no other
+	within(t, 10*time.Second, func() string { return gone(other) })
 	if len(s.Machines()) != 0 {
 		t.Error("the machine is left")
 	}

@@ -1,8 +1,6 @@
 package vsphere
 
 import (
-	"context"
-	"fmt"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/provider"
@@ -15,21 +13,11 @@ const guestinfoLimit = 48 << 10
 
 // Kind describes VMware vSphere.
 func Kind() provider.Kind {
-	return provider.Kind{
+	return provider.KindOf(provider.Kind{
 		Name:  "vsphere",
 		Title: "VMware vSphere",
 		About: "Virtual machines on VMware vSphere, cloned by a vCenter server from a template (full), from a snapshot (linked) or from a running machine (instant).",
 		VM:    true,
-
-		NewSettings: func() any { return &Settings{} },
-		Channel:     channel,
-		Open: func(_ context.Context, settings any, host provider.Host) (provider.Driver, error) {
-			s, ok := settings.(*Settings)
-			if !ok {
-				return nil, fmt.Errorf("the vsphere provider got settings of type %T", settings)
-			}
-			return open(*s, host)
-		},
 
 		// vCenter runs a bounded number of clones per host at once and queues the
 		// rest; its API slows down for everybody well before it refuses.
@@ -41,14 +29,11 @@ func Kind() provider.Kind {
 			RestInterval: 30 * time.Second,
 			Grace:        30 * time.Second,
 		},
-	}
+	}, channel, open)
 }
 
-func channel(settings any) startup.Channel {
-	s, ok := settings.(*Settings)
-	if !ok {
-		return startup.Channel{}
-	}
+// channel says how startup scripts reach machines made with the settings.
+func channel(s Settings) startup.Channel {
 	system := startup.Linux
 	if s.OSType == Windows {
 		system = startup.Windows

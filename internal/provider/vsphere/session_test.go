@@ -63,7 +63,7 @@ func TestRefusedLogin(t *testing.T) {
 	s := fakevsphere.New(t)
 	var skew atomic.Int64
 	set := newSettings(t, s, map[string]any{"password": "another"})
-	d, err := open(*set, provider.Host{Now: func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }})
+	d, err := open(t.Context(), *set, provider.Host{Now: func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestThumbprint(t *testing.T) {
 	s := fakevsphere.New(t)
 	get := func(change map[string]any) error {
 		t.Helper()
-		d, err := open(*newSettings(t, s, change), provider.Host{Now: time.Now})
+		d, err := open(t.Context(), *newSettings(t, s, change), provider.Host{Now: time.Now})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func TestNoWayToVCenter(t *testing.T) {
 	}
 	set := d.settings
 	set.Port = 1
-	closed, err := open(set, provider.Host{Now: time.Now})
+	closed, err := open(t.Context(), set, provider.Host{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
