@@ -37,10 +37,11 @@ func (c *Controller) stepCreate(ctx context.Context, s *fleet.Server, spec fleet
 	if gone, err := c.cancelBlocked(ctx, s); gone || err != nil {
 		return never, err
 	}
-	offer, ok, err := c.pickOffer(ctx, r)
-	if err != nil {
-		return c.createFailed(ctx, r, s, err)
+	// Its own way to planned wakes it at once, too.
+	if wait := r.pause(s.ID, c.now()); wait > 0 {
+		return wait, nil
 	}
+	offer, ok := c.pickOffer(r)
 	if !ok {
 		return c.createFailed(ctx, r, s, provider.Errorf(provider.NoCapacity, "none of the provider's sizes and places has capacity"))
 	}
@@ -155,7 +156,10 @@ func (c *Controller) createFailed(ctx context.Context, r *realm, s *fleet.Server
 	case class.FallsThrough():
 		return never, c.fallThrough(ctx, s, cause)
 	case class == provider.RateLimited:
-		wait := max(provider.RetryAfter(cause), provider.Backoff(class, s.Attempts))
+		wait := fleet.Or(provider.RetryAfter(cause), provider.Backoff(class, s.Attempts))
+		if r != nil {
+			r.hold(s.ID, c.now().Add(wait))
+		}
 		return wait, c.replan(ctx, s, cause.Error())
 	case class == provider.Unauthenticated || class == provider.Forbidden:
 		if err := c.tripCircuit(ctx, s.VMProvider, cause); err != nil {
@@ -320,17 +324,17 @@ func isFrozen(tx *store.Tx, name string) (bool, error) {
 
 // pickOffer is the first offer of the provider that is not short of capacity;
 // the empty offer of a provider that has no choice.
-func (c *Controller) pickOffer(ctx context.Context, r *realm) (offer string, ok bool, err error) {
-	offers, err := r.client.Offers(ctx)
-	if err != nil || len(offers) == 0 {
-		return "", err == nil, err
+func (c *Controller) pickOffer(r *realm) (offer string, ok bool) {
+	offers := r.client.Offers()
+	if len(offers) == 0 {
+		return "", true
 	}
 	for _, o := range offers {
 		if !r.avoided(o, c.now()) {
-			return o, true, nil
+			return o, true
 		}
 	}
-	return "", false, nil
+	return "", false
 }
 
 func (r *realm) avoid(offer string, until time.Time) {

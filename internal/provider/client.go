@@ -222,12 +222,12 @@ func (c *Client) Check(ctx context.Context) (Report, error) {
 
 // Offers names size × place combinations in order of preference; none when the
 // kind knows only one.
-func (c *Client) Offers(ctx context.Context) ([]string, error) {
+func (c *Client) Offers() []string {
 	d, ok := c.driver.(Offerer)
 	if !ok {
-		return nil, nil
+		return nil
 	}
-	return admitted(ctx, c, "offers", d.Offers)
+	return d.Offers()
 }
 
 // Console returns at most the last limit bytes, and at most 1 MiB, of what the

@@ -40,9 +40,10 @@ type Driver interface {
 
 // Offerer is a driver that can make a machine in several sizes or places.
 type Offerer interface {
-	// Offers names size × place combinations in order of preference. The names
-	// are opaque; one of them is given back in Request.Offer.
-	Offers(ctx context.Context) ([]string, error)
+	// Offers names size × place combinations in order of preference, as the
+	// settings have them: it asks nobody. The names are opaque; one of them is
+	// given back in Request.Offer.
+	Offers() []string
 }
 
 // Remnants is a driver whose machines can leave other objects behind: disks,

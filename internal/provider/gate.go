@@ -28,6 +28,8 @@ type gate struct {
 
 	mu       sync.Mutex
 	promised time.Time // last moment that a refused call was sent to
+	owed     bool      // a call was refused since a listing went before its turn
+	credited bool      // the last call admitted was a listing that did
 	until    time.Time // pause
 	pausedAt time.Time
 	pause    time.Duration // length of the last pause that we chose ourselves
@@ -45,7 +47,9 @@ func newGate(c clock.PassiveClock, perSecond float64, concurrency int) *gate {
 // admit takes n calls out of the rate limit or refuses all of them with
 // RateLimited and the time to wait. With credit, they are admitted while the
 // debt is small and later calls pay for it: without the listing nothing else
-// can make progress, so that it must not starve behind a thousand creates.
+// can make progress, so that it must not starve behind a thousand creates. Nor
+// must they behind it, when the limit is so low that listings use all of it:
+// whoever was refused after one has a call before the next.
 func (g *gate) admit(n int, credit bool) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -58,13 +62,22 @@ func (g *gate) admit(n int, credit bool) error {
 	}
 	r := g.limiter.ReserveN(now, n)
 	wait := r.DelayFrom(now)
-	if wait == 0 || credit && wait <= maxCredit {
+	switch {
+	case !credit && wait == 0:
+		g.owed, g.credited = false, false
+		return nil
+	case credit && (wait == 0 || wait <= maxCredit && !g.owed):
+		g.credited = wait > 0
 		return nil
 	}
 	r.CancelAt(now)
+	g.owed = g.owed || !credit && g.credited
+	step := time.Duration(float64(n) / float64(g.limiter.Limit()) * float64(time.Second))
+	if credit { // it comes back after the call that it owes
+		return refusal(min(wait+step, maxPromise))
+	}
 	// The callers that are refused now come back one after the other, in the
 	// pace of the limit, and not all at the moment of the next free call.
-	step := time.Duration(float64(n) / float64(g.limiter.Limit()) * float64(time.Second))
 	at := now.Add(wait)
 	if next := g.promised.Add(step); next.After(at) {
 		at = next
@@ -73,10 +86,14 @@ func (g *gate) admit(n int, credit bool) error {
 		at = limit
 	}
 	g.promised = at
+	return refusal(at.Sub(now))
+}
+
+func refusal(after time.Duration) error {
 	return &Error{
 		Class:   RateLimited,
 		Message: "waiting for this provider's own rate limit; raise rate_limit if the cloud allows more",
-		After:   at.Sub(now),
+		After:   after,
 	}
 }
 

@@ -88,6 +88,29 @@ func TestRateLimitRefusesAndSpreads(t *testing.T) {
 	}
 }
 
+// A limit below the pace of the listings: neither they nor the other calls
+// starve.
+func TestTightRateLimitIsShared(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sim.Behaviour{}, func(o *provider.ClientOptions) { o.RateLimit = 0.1 })
+	var listAt, getAt time.Duration
+	for now := time.Duration(0); now < 20*time.Minute; now += time.Second {
+		if now >= listAt {
+			_, err := r.List(t.Context())
+			listAt = now + max(5*time.Second, provider.RetryAfter(err))
+		}
+		if now >= getAt {
+			_, err := r.Get(t.Context(), "x")
+			getAt = now + max(time.Second, provider.RetryAfter(err))
+		}
+		r.clock.Step(time.Second)
+	}
+	calls := r.cloud.Calls()
+	if lists, gets := calls[sim.OpList], calls[sim.OpGet]; lists+gets > 123 || lists < 30 || gets < 30 {
+		t.Errorf("in 20 minutes with a call each 10 s there were %d listings and %d other calls", lists, gets)
+	}
+}
+
 // A delete is a look and a removal. Under the tightest limit it must come to
 // its end and not spend each call on another look.
 func TestTightRateLimitLetsDeletesThrough(t *testing.T) {

@@ -152,7 +152,7 @@ type catalogue struct{ provider.Driver }
 
 func (catalogue) Check(context.Context) (provider.Report, error) { return provider.Report{}, nil }
 
-func (catalogue) Offers(context.Context) ([]string, error) { return []string{"small", "odd"}, nil }
+func (catalogue) Offers() []string { return []string{"small", "odd"} }
 
 func (catalogue) Choices(_ context.Context, setting string) ([]provider.Choice, error) {
 	if setting == "region" {

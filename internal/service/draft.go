@@ -193,16 +193,12 @@ func (s *Service) RenderProvider(ctx context.Context, p auth.Principal, d Draft)
 	if err != nil {
 		return nil, err
 	}
-	offers, err := client.Offers(ctx)
-	if err != nil {
-		return nil, cloudError(o.Name, "shown", err)
-	}
 	req := provider.Request{
 		Token: server.ID + "-1", Name: server.Name,
 		Tags:      provider.Tags{Installation: s.Store.Installation(), Server: server.ID, AutoscaleConfig: server.AutoscaleConfig, Provider: o.Name},
 		Bootstrap: provider.Bootstrap{ControllerURL: from.url, RegistrationToken: s.Deriver.Registration(server.ID), Pool: server.Pool, Secrets: secrets},
 	}
-	if len(offers) > 0 {
+	if offers := client.Offers(); len(offers) > 0 {
 		req.Offer = offers[0]
 	}
 	if !from.channel.AfterBoot {

@@ -61,6 +61,12 @@ func newLoad(t *testing.T, token string, urls ...string) *load {
 	return l
 }
 
+// taken is how many sessions have been taken so far.
+func (l *load) taken() (n int) {
+	l.note(func() { n = l.count["taken"] })
+	return n
+}
+
 func (l *load) note(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -477,6 +477,26 @@ func TestACreateOfSeveralStepsGoesOn(t *testing.T) {
 	w.WantReady("p", 2)
 }
 
+// Creates that the provider's own rate limit refused were asked for again at
+// once, and what they needed before each call used the limit up: no machine was
+// made for as long as two waited. A limit below the pace of the listings is
+// shared with them.
+func TestFieldATightRateLimitIsUsedForMachines(t *testing.T) {
+	t.Parallel()
+	for perSecond, machines := range map[string]int{"0.1": 6, "0.5": 10, "3": 10} {
+		t.Run(perSecond+" calls a second", func(t *testing.T) {
+			t.Parallel()
+			b := behaviour()
+			b.Offers = []string{"small", "large"}
+			manifest := strings.Replace(installation(20, 2*machines, ""), "create_burst", "rate_limit: "+perSecond+", create_burst", 1)
+			w := world.New(t, world.Options{Seed: 1, Manifest: manifest, Behaviour: b})
+			w.Run(3 * time.Minute)
+			w.WantReady("p", machines)
+			w.WantCalls(int64(machines), 0)
+		})
+	}
+}
+
 // One dead cloud holds up nobody else.
 func TestFieldADeadCloudHoldsUpNobody(t *testing.T) {
 	t.Parallel()

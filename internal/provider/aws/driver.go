@@ -20,7 +20,7 @@ const page = 1000 // the most that one call lists
 // Offers implements provider.Offerer: instance types in subnets, on the spot
 // market first. All subnets are as good: each machine begins with another one, so
 // that machines are spread over them.
-func (d *driver) Offers(context.Context) ([]string, error) {
+func (d *driver) Offers() []string {
 	first := 0
 	if n := len(d.settings.SubnetIDs); n > 1 && d.random != nil {
 		var b [1]byte
@@ -32,7 +32,7 @@ func (d *driver) Offers(context.Context) ([]string, error) {
 	for _, o := range d.settings.offers(first) {
 		out = append(out, o.String())
 	}
-	return out, nil
+	return out
 }
 
 // Create implements provider.Driver.

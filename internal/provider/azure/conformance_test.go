@@ -260,10 +260,7 @@ func harness(t *testing.T, s *azure.Settings, p *fakeazure.Subscription) provide
 				if !ok {
 					o, _ = opened(t, s).(provider.Offerer)
 				}
-				names, err := o.Offers(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
+				names := o.Offers()
 				p.SellOut(names[0], "SkuNotAvailable", false)
 				defer p.SellOut(names[0], "", false)
 				return create(t, d)

@@ -22,12 +22,12 @@ import (
 const maxInterfaces = 4
 
 // Offers implements provider.Offerer: sizes in zones.
-func (d *driver) Offers(context.Context) ([]string, error) {
+func (d *driver) Offers() []string {
 	var out []string
 	for _, o := range d.settings.offers() {
 		out = append(out, o.String())
 	}
-	return out, nil
+	return out
 }
 
 // Create implements provider.Driver. It costs one call, two when the machine is

@@ -30,7 +30,7 @@ type driver struct {
 }
 
 // Offers implements provider.Offerer: the sizes.
-func (d *driver) Offers(context.Context) ([]string, error) { return slices.Clone(d.settings.Size), nil }
+func (d *driver) Offers() []string { return slices.Clone(d.settings.Size) }
 
 // Create implements provider.Driver.
 func (d *driver) Create(ctx context.Context, req provider.Request) (provider.Instance, error) {

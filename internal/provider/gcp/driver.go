@@ -36,12 +36,12 @@ type driver struct {
 }
 
 // Offers implements provider.Offerer: machine types in zones.
-func (d *driver) Offers(context.Context) ([]string, error) {
+func (d *driver) Offers() []string {
 	var out []string
 	for _, o := range d.settings.offers() {
 		out = append(out, o.String())
 	}
-	return out, nil
+	return out
 }
 
 // Create implements provider.Driver.

@@ -32,12 +32,12 @@ func open(_ context.Context, s Settings, host provider.Host) (*driver, error) {
 }
 
 // Offers implements provider.Offerer: shapes in availability domains.
-func (d *driver) Offers(context.Context) ([]string, error) {
+func (d *driver) Offers() []string {
 	var out []string
 	for _, o := range d.settings.offers() {
 		out = append(out, o.String())
 	}
-	return out, nil
+	return out
 }
 
 // Create implements provider.Driver.

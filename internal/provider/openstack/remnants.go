@@ -138,8 +138,13 @@ func (d *driver) DeleteRemnant(ctx context.Context, r provider.Remnant) error {
 	}
 	refused := classify(k.remove(sc), k.service)
 	if refused != nil && r.Kind == remnantDisk && provider.ClassOf(refused) != provider.NotFound {
-		// Cinder refuses to delete a volume that it is deleting.
-		if v, err := volumes.Get(ctx, sc, r.ID).Extract(); err == nil && v.Status == "deleting" {
+		// Cinder refuses to delete a volume that it is deleting, and may be done
+		// with it a moment later.
+		v, err := volumes.Get(ctx, sc, r.ID).Extract()
+		if now := classify(err, cinder); provider.ClassOf(now) == provider.NotFound {
+			return now
+		}
+		if err == nil && v.Status == "deleting" {
 			return nil
 		}
 	}

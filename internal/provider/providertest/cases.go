@@ -294,9 +294,9 @@ func offers(t *testing.T, s *suite) {
 	if !ok {
 		t.Skip("driver has no offers")
 	}
-	names, err := d.Offers(t.Context())
-	if err != nil || len(names) == 0 {
-		t.Fatalf("offers: %v, %v", names, err)
+	names := d.Offers()
+	if len(names) == 0 {
+		t.Fatal("the driver has offers, but none now")
 	}
 	seen := map[string]bool{}
 	for _, name := range names {

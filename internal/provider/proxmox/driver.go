@@ -62,9 +62,7 @@ func open(_ context.Context, s Settings, host provider.Host) (provider.Driver, e
 }
 
 // Offers names the nodes of the settings in their order.
-func (d placed) Offers(context.Context) ([]string, error) {
-	return slices.Clone(d.settings.TargetNodes), nil
-}
+func (d placed) Offers() []string { return slices.Clone(d.settings.TargetNodes) }
 
 func (d *driver) offerOf(node string) string {
 	if slices.Contains(d.settings.TargetNodes, node) {

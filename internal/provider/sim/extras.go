@@ -10,14 +10,7 @@ import (
 )
 
 // Offers implements provider.Offerer.
-func (d *driver) Offers(ctx context.Context) ([]string, error) {
-	var out []string
-	err := d.do(ctx, Call{Op: OpOffers}, func(time.Time, Fault) error {
-		out = slices.Clone(d.b.Offers)
-		return nil
-	})
-	return out, err
-}
+func (d *driver) Offers() []string { return slices.Clone(d.b.Offers) }
 
 // ListRemnants implements provider.Remnants.
 func (d *driver) ListRemnants(ctx context.Context, owner provider.Owner) iter.Seq2[provider.Remnant, error] {
@@ -89,16 +82,15 @@ func (d *driver) Password(ctx context.Context, id string) (provider.Login, error
 }
 
 // Choices implements provider.Catalog.
-func (d *driver) Choices(ctx context.Context, setting string) ([]provider.Choice, error) {
+func (d *driver) Choices(_ context.Context, setting string) ([]provider.Choice, error) {
 	if setting != "offers" {
 		return nil, provider.Errorf(provider.Unsupported, "the simulated cloud has no choices for %q: only for offers", setting)
 	}
-	names, err := d.Offers(ctx)
 	var out []provider.Choice
-	for _, n := range names {
+	for _, n := range d.Offers() {
 		out = append(out, provider.Choice{Value: n})
 	}
-	return out, err
+	return out, nil
 }
 
 // Render implements provider.Renderer.

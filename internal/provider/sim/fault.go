@@ -21,7 +21,6 @@ const (
 	OpDelete        Operation = "delete"
 	OpListRemnants  Operation = "list_remnants"
 	OpDeleteRemnant Operation = "delete_remnant"
-	OpOffers        Operation = "offers"
 	OpConsole       Operation = "console"
 	OpPassword      Operation = "password"
 )

@@ -28,6 +28,12 @@ func mutants() []mutant {
 			nil,
 		},
 		{
+			"refused-at-once", "a create that the rate limit refused is asked for again at once", `^TestFieldATight`,
+			"internal/control/create.go",
+			"\t// Its own way to planned wakes it at once, too.\n\tif wait := r.pause(s.ID, c.now()); wait > 0 {", "\tif wait := r.pause(s.ID, c.now()); wait < 0 && wait > 0 {",
+			nil,
+		},
+		{
 			"sweep-no-grace", "an orphan is removed when it is first seen", `^TestFieldAnOrphan`,
 			"internal/control/sweep.go",
 			"return s.Count >= 2 && s.LastSeen.Sub(s.FirstSeen) >= grace && (age >= grace || age < -clockSkew)", "return age > -clockSkew*1000 && grace >= 0",
