@@ -22,9 +22,10 @@ const (
 )
 
 // tripCircuit counts a failure of a provider config that needs somebody to
-// change something.
-func (c *Controller) tripCircuit(ctx context.Context, name string, cause error) error {
-	err := c.write(ctx, func(tx *store.Tx) error {
+// change something, and says whether the circuit is open now.
+func (c *Controller) tripCircuit(ctx context.Context, name string, cause error) (open bool, err error) {
+	err = c.write(ctx, func(tx *store.Tx) error {
+		open = true
 		state, err := providerState(tx, name)
 		if err != nil {
 			return err
@@ -37,6 +38,7 @@ func (c *Controller) tripCircuit(ctx context.Context, name string, cause error) 
 		state.Failures++
 		state.Error, state.ErrorClass = safe(cause), string(provider.ClassOf(cause))
 		if state.Failures < circuitAfter {
+			open = false
 			c.emitProvider(tx, name, fleet.EventProviderError, fmt.Sprintf("%s (failure %d of %d before it is taken out of use)", safe(cause), state.Failures, circuitAfter))
 			return tx.SaveProviderState(state)
 		}
@@ -45,9 +47,9 @@ func (c *Controller) tripCircuit(ctx context.Context, name string, cause error) 
 		return tx.SaveProviderState(state)
 	})
 	if err != nil {
-		return fmt.Errorf("recording a failure of provider %s: %w", name, err)
+		return false, fmt.Errorf("recording a failure of provider %s: %w", name, err)
 	}
-	return nil
+	return open, nil
 }
 
 // openFor is how long a circuit stays open that has failed n times before.

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -17,6 +16,10 @@ const offerMemory = 2 * time.Minute
 
 // quotaMemory is how long a provider whose quota is used up is passed over.
 const quotaMemory = 2 * time.Minute
+
+// untilCircuit is how long a create waits that was refused for good, as long as
+// the circuit is closed: it opens with the third refusal in a row.
+const untilCircuit = time.Second
 
 // stepCreate makes the machine of a planned server. The intent is committed
 // before the cloud is called; a server found in creating was interrupted there
@@ -80,7 +83,15 @@ func (c *Controller) resumeCreate(ctx context.Context, r *realm, s *fleet.Server
 	if s.Unseen < 2 && !r.surelyUnmade(s) {
 		return max(r.settled(s).Sub(c.now()), r.busy()), nil // listings count meanwhile
 	}
-	s, err := c.change(ctx, s.ID, func(_ *store.Tx, s *fleet.Server) (bool, error) {
+	why, err := c.fleet.Halted(ctx, s, c.now())
+	if err != nil {
+		return 0, fmt.Errorf("reading the settings of server %s: %w", s.Name, err)
+	}
+	if why != "" { // what a listing may still hide is removed
+		_, err := c.moveTo(ctx, s, fleet.PhaseDeleting, "not made: %s", why)
+		return 0, err
+	}
+	s, err = c.change(ctx, s.ID, func(_ *store.Tx, s *fleet.Server) (bool, error) {
 		if s.Phase != fleet.PhaseCreating {
 			return false, nil
 		}
@@ -162,12 +173,19 @@ func (c *Controller) createFailed(ctx context.Context, r *realm, s *fleet.Server
 		}
 		return wait, c.replan(ctx, s, cause.Error())
 	case class == provider.Unauthenticated || class == provider.Forbidden:
-		if err := c.tripCircuit(ctx, s.VMProvider, cause); err != nil {
+		// Nothing was made. Once the circuit is open the machine is given up, so
+		// that the next provider of the list has its turn.
+		open, err := c.tripCircuit(ctx, s.VMProvider, cause)
+		if err != nil {
 			return 0, err
 		}
-		return provider.Backoff(class, s.Attempts), c.replan(ctx, s, cause.Error())
+		if err := c.replan(ctx, s, cause.Error()); err != nil || !open {
+			return untilCircuit, err
+		}
+		_, err = c.cancelBlocked(ctx, s)
+		return 0, err
 	case class.TripsCircuit():
-		if err := c.tripCircuit(ctx, s.VMProvider, cause); err != nil {
+		if _, err := c.tripCircuit(ctx, s.VMProvider, cause); err != nil {
 			return 0, err
 		}
 		_, err := c.moveTo(ctx, s, fleet.PhaseFailed, "%s", cause.Error())
@@ -268,58 +286,35 @@ func (c *Controller) passOver(tx *store.Tx, name, why string) error {
 	return nil
 }
 
-// cancelBlocked gives up a planned server whose provider has been taken out of
-// use meanwhile, so that another provider can have its turn.
+// cancelBlocked gives up a planned server that must not be made any more: its
+// provider has been taken out of use, so that another provider can have its
+// turn, or somebody has stopped what wanted it.
 func (c *Controller) cancelBlocked(ctx context.Context, s *fleet.Server) (gone bool, err error) {
-	// As a rule it is in use: a look takes no turn from those who write.
-	blocked := false
-	err = c.Store.Read(ctx, func(tx *store.Tx) error {
-		state, err := tx.ProviderState(s.VMProvider)
-		if err != nil {
+	why, err := c.fleet.Halted(ctx, s, c.now())
+	if err != nil {
+		return false, fmt.Errorf("reading the settings of server %s: %w", s.Name, err)
+	}
+	if why == "" {
+		// As a rule it is in use: a look takes no turn from those who write.
+		err := c.Store.Read(ctx, func(tx *store.Tx) error {
+			why = ""
+			state, err := tx.ProviderState(s.VMProvider)
+			if until, reason := snapshot.Blocked(state, c.now()); c.now().Before(until) {
+				why = fmt.Sprintf("the provider is not used until %s: %s", until.UTC().Format(time.TimeOnly), reason)
+			}
 			return err
+		})
+		if err != nil || why == "" {
+			return false, err
 		}
-		until, _ := snapshot.Blocked(state, c.now())
-		if blocked = c.now().Before(until); blocked {
-			return nil
-		}
-		blocked, err = isFrozen(tx, s.VMProvider)
-		return err
-	})
-	if err != nil || !blocked {
-		return false, err
 	}
 	s, err = c.change(ctx, s.ID, func(tx *store.Tx, s *fleet.Server) (bool, error) {
 		if s.Phase != fleet.PhasePlanned {
 			return false, nil
 		}
-		state, err := tx.ProviderState(s.VMProvider)
-		if err != nil {
-			return false, err
-		}
-		if frozen, err := isFrozen(tx, s.VMProvider); err != nil {
-			return false, err
-		} else if frozen && s.Attempts == 0 {
-			return true, c.move(tx, s, fleet.PhaseGone, "not made: provider %s is frozen", s.VMProvider)
-		}
-		until, why := snapshot.Blocked(state, c.now())
-		if !c.now().Before(until) {
-			return false, nil
-		}
-		return true, c.move(tx, s, fleet.PhaseGone, "not made: the provider is not used until %s: %s", until.UTC().Format(time.TimeOnly), why)
+		return true, c.move(tx, s, fleet.PhaseGone, "not made: %s", why)
 	})
 	return err == nil && s.Phase == fleet.PhaseGone, err
-}
-
-func isFrozen(tx *store.Tx, name string) (bool, error) {
-	o, err := tx.Object(fleet.KindVMProvider, name)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	spec, err := store.Spec[fleet.VMProviderSpec](o)
-	return spec.Frozen, err
 }
 
 // pickOffer is the first offer of the provider that is not short of capacity;

@@ -32,10 +32,11 @@ func (c *Controller) countStillborn(tx *store.Tx, s *fleet.Server) error {
 		return nil // passed over for lack of room, which is no fault of the machine
 	}
 	state.Provider = s.VMProvider
-	state.Stillborn++
 	state.StillbornAt = now
-	open := state.Circuit == snapshot.CircuitOpen && now.Before(state.OpenUntil) // machines that were on their way when it opened
-	if state.Stillborn >= stillbornAfter && !open {
+	if state.Circuit == snapshot.CircuitOpen && now.Before(state.OpenUntil) {
+		return tx.SaveProviderState(state) // it was on its way when the circuit opened
+	}
+	if state.Stillborn++; state.Stillborn >= stillbornAfter {
 		state.Circuit, state.OpenUntil = snapshot.CircuitOpen, now.Add(openFor(state.Stillborn-stillbornAfter))
 		state.Error, state.ErrorClass = fmt.Sprintf("machines fail before they are ready; the last one, %s: %s", s.Name, s.Reason), string(provider.Unknown)
 		c.emitProvider(tx, s.VMProvider, fleet.EventProviderCircuit, fmt.Sprintf("taken out of use until %s after %d machines in a row failed before they were ready; the last one, %s: %s",

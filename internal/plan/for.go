@@ -86,7 +86,7 @@ func (c *configPass) because(code ReasonCode, until time.Time, format string, ar
 }
 
 func (p *pass) decide(c *configPass) ConfigDecision {
-	surplus := c.SurplusSince
+	var surplus time.Time // nobody looks whether it lasts while the config is inactive
 	if c.active {
 		surplus = p.retire(c, p.create(c))
 	}

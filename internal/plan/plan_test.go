@@ -339,3 +339,21 @@ func TestWakesItself(t *testing.T) {
 		t.Errorf("the next permitted creation must wake the pool: want %v, got %v", want, d.NextAt)
 	}
 }
+
+// Whether a surplus lasts is not looked at while a pool is frozen or a config is
+// disabled: people may have needed all of it meanwhile.
+func TestASurplusDoesNotLastWhileNobodyLooks(t *testing.T) {
+	t.Parallel()
+	for name, hold := range map[string]func(*plan.Input){
+		"frozen":   func(in *plan.Input) { in.Spec.Frozen = true },
+		"disabled": spec(func(s *fleet.AutoscaleConfigSpec) { s.Enabled = new(bool) }),
+	} {
+		in := input(servers(agent("1"), agent("2"), agent("3")), config(func(c *plan.Config) { c.SurplusSince = noon.Add(-time.Hour) }))
+		held := input(servers(agent("1"), agent("2"), agent("3")), hold)
+		held.Configs[0].SurplusSince = in.Configs[0].SurplusSince
+		in.Configs[0].SurplusSince = plan.For(held).Configs[0].Surplus
+		if d := plan.For(in).Configs[0]; len(d.Retires) > 0 {
+			t.Errorf("%s: what was spared an hour ago is retired at once: %+v", name, d.Retires)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/plan"
 	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/snapshot"
 	"github.com/headroom-dev/headroom/internal/store"
 )
 
@@ -199,18 +200,22 @@ func (s *Service) addProviders(ctx context.Context, e *Explanation, d plan.Decis
 				if err != nil {
 					return fmt.Errorf("reading the state of provider %s: %w", name, err)
 				}
-				explainProvider(e, st, name)
+				explainProvider(e, st, name, s.now())
 			}
 		}
 		return nil
 	})
 }
 
-func explainProvider(e *Explanation, st store.ProviderState, name string) {
-	if st.Circuit != "" && st.Circuit != "closed" {
-		e.add(LevelError, st.OpenUntil, "provider %s: circuit %s after %s in a row: %s", name, st.Circuit, count(st.Failures, "failure"), st.Error)
-	} else if st.Failures > 0 {
-		e.add(LevelWarn, time.Time{}, "provider %s: %s in a row: %s", name, count(st.Failures, "failure"), st.Error)
+func explainProvider(e *Explanation, st store.ProviderState, name string, now time.Time) {
+	failures := count(max(st.Failures, st.Stillborn), "failure")
+	switch {
+	case st.Circuit == snapshot.CircuitOpen && now.Before(st.OpenUntil):
+		e.add(LevelError, st.OpenUntil, "provider %s: circuit open after %s in a row: %s", name, failures, st.Error)
+	case st.Circuit == snapshot.CircuitOpen:
+		e.add(LevelError, time.Time{}, "provider %s: circuit half open after %s in a row, one machine at a time is tried: %s", name, failures, st.Error)
+	case st.Failures > 0:
+		e.add(LevelWarn, time.Time{}, "provider %s: %s in a row: %s", name, failures, st.Error)
 	}
 	if st.ListError != "" {
 		e.add(LevelWarn, time.Time{}, "provider %s: its machines cannot be listed: %s", name, st.ListError)
@@ -248,7 +253,7 @@ func (s *Service) ExplainServer(ctx context.Context, p auth.Principal, name stri
 			if err != nil {
 				return fmt.Errorf("reading the state of provider %s: %w", server.VMProvider, err)
 			}
-			explainProvider(&e, st, server.VMProvider)
+			explainProvider(&e, st, server.VMProvider, s.now())
 		}
 		e.Events, err = lastEvents(tx, store.EventFilter{Kind: fleet.EventKindServer, Name: server.Name})
 		return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/headroom-dev/headroom/internal/auth"
 	"github.com/headroom-dev/headroom/internal/dns"
@@ -51,7 +52,7 @@ func (s *Service) Objects(ctx context.Context, p auth.Principal, kind fleet.Kind
 				next = items[most-1].Meta.Name
 				return nil
 			}
-			r, err := resource(tx, o)
+			r, err := resource(tx, o, s.now())
 			if err != nil {
 				return err
 			}
@@ -82,14 +83,14 @@ func (s *Service) Object(ctx context.Context, p auth.Principal, kind fleet.Kind,
 		if err != nil {
 			return notFound(err, string(kind), name)
 		}
-		r, err = resource(tx, o)
+		r, err = resource(tx, o, s.now())
 		return err
 	})
 	return r, err
 }
 
-func resource(tx *store.Tx, o *store.Object) (Resource, error) {
-	status, err := statusOf(tx, o)
+func resource(tx *store.Tx, o *store.Object, now time.Time) (Resource, error) {
+	status, err := statusOf(tx, o, now)
 	if err != nil {
 		return Resource{}, fmt.Errorf("reading the status of %s %s: %w", o.Kind, o.Name, err)
 	}
@@ -148,7 +149,7 @@ func (s *Service) PutObject(ctx context.Context, p auth.Principal, kind fleet.Ki
 		if err != nil {
 			return fmt.Errorf("reading %s %s: %w", kind, meta.Name, err)
 		}
-		r, err = resource(tx, o)
+		r, err = resource(tx, o, s.now())
 		return err
 	})
 	return r, created, err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -406,7 +407,7 @@ func TestStatus(t *testing.T) {
 	w.server("s2", inPhase(fleet.PhaseBooting))
 	w.take(ann)
 	w.write(func(tx *store.Tx) error {
-		return tx.SaveProviderState(store.ProviderState{Provider: "cloud1", Circuit: "open", Failures: 3, Error: "bad image"})
+		return tx.SaveProviderState(store.ProviderState{Provider: "cloud1", Circuit: "open", Failures: 3, Error: "bad image", OpenUntil: w.clock.Now().Add(time.Minute)})
 	})
 	status := func(k fleet.Kind, name string) any {
 		r, err := w.Object(w.ctx, viewer, k, name)

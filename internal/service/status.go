@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
+	"github.com/headroom-dev/headroom/internal/snapshot"
 	"github.com/headroom-dev/headroom/internal/store"
 )
 
@@ -23,12 +24,12 @@ type VMProviderStatus struct {
 	Machines         map[fleet.Phase]int64 `json:"machines" doc:"Machines that may exist, by phase."`
 	Total            int64                 `json:"total" doc:"Counts against max_instances."`
 	AutoscaleConfigs []string              `json:"autoscale_configs" doc:"Who uses it."`
-	Circuit          string                `json:"circuit" enum:"closed,open,half_open" doc:"open: nothing is made until open_until, since it could not work."`
+	Circuit          string                `json:"circuit" enum:"closed,open,half_open" doc:"open: nothing is made until open_until, since it could not work. half_open: that time is over, and one machine at a time is tried."`
 	Failures         int64                 `json:"failures,omitempty" doc:"In a row."`
 	Error            string                `json:"error,omitempty"`
 	ErrorClass       string                `json:"error_class,omitempty"`
 	OpenUntil        time.Time             `json:"open_until,omitzero"`
-	BlockedUntil     time.Time             `json:"blocked_until,omitzero"`
+	BlockedUntil     time.Time             `json:"blocked_until,omitzero" doc:"Until then it is passed over for lack of capacity or quota."`
 	BlockedReason    string                `json:"blocked_reason,omitempty"`
 	ListedAt         time.Time             `json:"listed_at,omitzero" doc:"Last complete listing of the cloud."`
 	ListError        string                `json:"list_error,omitempty"`
@@ -55,12 +56,12 @@ type AutoscaleConfigStatus struct {
 }
 
 // statusOf is nil for kinds that have no status.
-func statusOf(tx *store.Tx, o *store.Object) (any, error) {
+func statusOf(tx *store.Tx, o *store.Object, now time.Time) (any, error) {
 	switch o.Kind {
 	case fleet.KindPool:
 		return poolStatus(tx, o.Name)
 	case fleet.KindVMProvider:
-		return providerStatus(tx, o.Name)
+		return providerStatus(tx, o.Name, now)
 	case fleet.KindDNSProvider:
 		return dnsStatus(tx, o.Name)
 	case fleet.KindAutoscaleConfig:
@@ -90,16 +91,21 @@ func poolStatus(tx *store.Tx, name string) (*PoolStatus, error) {
 	return st, nil
 }
 
-func providerStatus(tx *store.Tx, name string) (*VMProviderStatus, error) {
+func providerStatus(tx *store.Tx, name string, now time.Time) (*VMProviderStatus, error) {
 	state, err := tx.ProviderState(name)
 	if err != nil {
 		return nil, fmt.Errorf("reading its state: %w", err)
 	}
 	st := &VMProviderStatus{
-		AutoscaleConfigs: []string{}, Circuit: fleet.Or(state.Circuit, "closed"), Failures: state.Failures,
+		AutoscaleConfigs: []string{}, Circuit: fleet.Or(state.Circuit, "closed"), Failures: max(state.Failures, state.Stillborn),
 		Error: state.Error, ErrorClass: state.ErrorClass, OpenUntil: state.OpenUntil,
-		BlockedUntil: state.BlockedUntil, BlockedReason: state.BlockedReason,
 		ListedAt: state.ListedAt, ListError: state.ListError, SweepError: state.SweepError, RemnantError: state.RemnantError,
+	}
+	if st.Circuit == snapshot.CircuitOpen && !now.Before(state.OpenUntil) {
+		st.Circuit = snapshot.CircuitHalfOpen
+	}
+	if now.Before(state.BlockedUntil) { // what is over is no longer so
+		st.BlockedUntil, st.BlockedReason = state.BlockedUntil, state.BlockedReason
 	}
 	if st.Machines, err = tx.CountServersByPhase(store.ServerFilter{VMProvider: name}); err != nil {
 		return nil, fmt.Errorf("counting machines: %w", err)

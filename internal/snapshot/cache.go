@@ -85,6 +85,23 @@ func (c *Cache) Server(ctx context.Context, id string, now time.Time) (*fleet.Se
 	return s, spec, err
 }
 
+// Halted says why people want no machine made for a server: its pool or its
+// provider is frozen, or its config is disabled. Empty: they do.
+func (c *Cache) Halted(ctx context.Context, s *fleet.Server, now time.Time) (why string, err error) {
+	err = c.look(ctx, now, func() {
+		config, ok := c.settings.config[s.AutoscaleConfig]
+		switch {
+		case c.settings.providers[s.VMProvider].spec.Frozen:
+			why = "provider " + s.VMProvider + " is frozen"
+		case c.settings.pools[s.Pool].Frozen:
+			why = "pool " + s.Pool + " is frozen"
+		case ok && !fleet.Value(config.Enabled, true):
+			why = "autoscale config " + s.AutoscaleConfig + " is disabled"
+		}
+	})
+	return why, err
+}
+
 // Copy is a server as the cache has it, without a look at the database; nil: it
 // has none. Who writes it back relies on its version.
 func (c *Cache) Copy(id string) *fleet.Server {

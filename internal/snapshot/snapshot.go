@@ -22,10 +22,11 @@ const MaxQueued = 5000
 type ShapeFunc func(spec fleet.VMProviderSpec) fleet.Resources
 
 // Circuit states of a provider config. An open circuit whose time is over lets
-// one machine at a time be tried.
+// one machine at a time be tried; people are told that it is half open.
 const (
-	CircuitClosed = "closed"
-	CircuitOpen   = "open"
+	CircuitClosed   = "closed"
+	CircuitOpen     = "open"
+	CircuitHalfOpen = "half_open"
 )
 
 // Load reads a pool for the planner. A pool that does not exist is

@@ -90,7 +90,7 @@ type AutoscaleState struct {
 // ProviderState is what the loops of a VM provider remember.
 type ProviderState struct {
 	Provider      string
-	Circuit       string // closed, open or half_open
+	Circuit       string // closed or open
 	Failures      int64  // in a row
 	OpenUntil     time.Time
 	Error         string
