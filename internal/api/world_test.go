@@ -106,7 +106,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) plan(ctx context.Context, pool string) (out []plan.Decision, err error) {
 	err = w.st.Read(ctx, func(tx *store.Tx) error {
 		out = []plan.Decision{}
-		in, err := snapshot.Load(tx, pool, time.Now(), func(fleet.VMProviderSpec) fleet.Resources { return fleet.Resources{} })
+		in, err := snapshot.Load(tx, pool, time.Now(), func(fleet.VMProviderSpec) fleet.Resources { return fleet.Resources{} }, nil)
 		if err == nil {
 			out = append(out, plan.For(in))
 		}

@@ -140,9 +140,9 @@ func (a *App) compose(ctx context.Context) error {
 		return err
 	}
 	registry.MustRegister(gauges.New(a.store, a.clock, a.log, open.price))
-	agents := newAgentFiles(a.cfg)
+	agents, access := newAgentFiles(a.cfg), provider.Access(kinds)
 	a.control = control.New(control.Deps{
-		Store: a.store, Clock: a.clock, Log: a.log, Open: open.open, OpenDNS: open.openDNS, Shape: open.shape,
+		Store: a.store, Clock: a.clock, Log: a.log, Open: open.open, OpenDNS: open.openDNS, Shape: open.shape, Access: access,
 		Bootstrap: func(ctx context.Context, s *fleet.Server) (provider.Bootstrap, error) {
 			return a.service.Bootstrap(ctx, s)
 		},
@@ -153,7 +153,7 @@ func (a *App) compose(ctx context.Context) error {
 	})
 	a.service, err = service.New(service.Deps{
 		Store: a.store, Clock: a.clock, Kinds: kinds, Keeper: a.keeper, Deriver: deriver, Log: a.log,
-		Shape: open.shape, Price: open.price, Listed: open.prices.Has, Plan: a.planner(open.shape), Open: open.open, DNS: open.dns, OpenDNS: open.openDNS, URL: a.url, AgentSum: agents.sum,
+		Shape: open.shape, Price: open.price, Listed: open.prices.Has, Plan: a.planner(open.shape, access), Open: open.open, DNS: open.dns, OpenDNS: open.openDNS, URL: a.url, AgentSum: agents.sum,
 	})
 	if err != nil {
 		return err
@@ -170,7 +170,7 @@ func (a *App) compose(ctx context.Context) error {
 }
 
 // planner is the dry run: the decision that the control loop would take now.
-func (a *App) planner(shape snapshot.ShapeFunc) func(context.Context, string) ([]plan.Decision, error) {
+func (a *App) planner(shape snapshot.ShapeFunc, access fleet.AccessFunc) func(context.Context, string) ([]plan.Decision, error) {
 	return func(ctx context.Context, pool string) ([]plan.Decision, error) {
 		var out []plan.Decision
 		err := a.store.Read(ctx, func(tx *store.Tx) error {
@@ -187,7 +187,7 @@ func (a *App) planner(shape snapshot.ShapeFunc) func(context.Context, string) ([
 			}
 			out = make([]plan.Decision, 0, len(names))
 			for _, name := range names {
-				in, err := snapshot.Load(tx, name, a.clock.Now(), shape)
+				in, err := snapshot.Load(tx, name, a.clock.Now(), shape, access)
 				if err != nil {
 					return err
 				}

@@ -39,6 +39,8 @@ type Deps struct {
 	Open func(ctx context.Context, o *store.Object) (*provider.Client, error)
 	// Shape tells what a machine of a provider config offers.
 	Shape snapshot.ShapeFunc
+	// Access tells which settings of a kind are access alone; nil: none.
+	Access fleet.AccessFunc
 	// Bootstrap tells a machine how to find and convince its controller.
 	Bootstrap func(ctx context.Context, s *fleet.Server) (provider.Bootstrap, error)
 
@@ -103,7 +105,7 @@ func New(d Deps) *Controller {
 		d.Retention = DefaultRetention
 	}
 	return &Controller{
-		Deps: d, clouds: newClouds(d), fleet: snapshot.NewCache(d.Store), decided: map[string]decided{},
+		Deps: d, clouds: newClouds(d), fleet: snapshot.NewCache(d.Store, d.Access), decided: map[string]decided{},
 		zones: zones{clients: map[string]openZone{}}, listSoon: func(string) {}, listFailures: map[string]int{}, allBorn: map[string]bool{}, births: map[string]int64{},
 	}
 }

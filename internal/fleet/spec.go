@@ -61,22 +61,36 @@ type VMProviderSpec struct {
 	Currency string             `json:"currency,omitempty" pattern:"^[A-Z]{3}$" patternDescription:"three letters, such as EUR" default:"USD" doc:"Currency of the prices."`
 }
 
+// AccessFunc names the settings of a kind of VM provider that are access alone:
+// who asks and by which way, never what a machine is nor where. nil: no kind has
+// any.
+type AccessFunc func(kind string) []string
+
 // SameMachines says that machines made with either spec are alike. What else may
 // differ is how many there may be, how fast they are made, what they cost and
-// whom the connection trusts. Secrets are no part of a spec: credentials that are
-// replaced make no machine outdated.
-func (s VMProviderSpec) SameMachines(o VMProviderSpec) bool {
-	trust := func(key string, _ any) bool { return key == "ca_bundle" || key == "insecure_skip_verify" }
+// by which access. Secrets are no part of a spec: credentials that are replaced
+// make no machine outdated.
+func (s VMProviderSpec) SameMachines(o VMProviderSpec, access AccessFunc) bool {
 	var sides [2]VMProviderSpec
 	for i, from := range []VMProviderSpec{s, o} {
 		sides[i] = VMProviderSpec{
 			Provider: from.Provider, StartupScript: from.StartupScript, InstallAgent: new(Value(from.InstallAgent, true)),
-			AgentArch: Or(from.AgentArch, ArchAMD64), Settings: map[string]any{},
+			AgentArch: Or(from.AgentArch, ArchAMD64), Settings: from.Lasting(access),
 		}
-		maps.Copy(sides[i].Settings, from.Settings)
-		maps.DeleteFunc(sides[i].Settings, trust)
 	}
 	return reflect.DeepEqual(sides[0], sides[1])
+}
+
+// Lasting are the settings without those that are access alone.
+func (s VMProviderSpec) Lasting(access AccessFunc) map[string]any {
+	lasting := map[string]any{}
+	maps.Copy(lasting, s.Settings)
+	if access != nil {
+		for _, name := range access(s.Provider) {
+			delete(lasting, name)
+		}
+	}
+	return lasting
 }
 
 // AgentArch is a processor architecture as Go names it.
@@ -157,7 +171,7 @@ type AutoscaleConfigSpec struct {
 
 	RotateAfter    Duration `json:"rotate_after,omitempty" doc:"Age at which a machine is replaced. 0: never."`
 	RotatePrewarm  Duration `json:"rotate_prewarm,omitempty" default:"15m" doc:"How long before rotation the replacement is started."`
-	ReplaceOnDrift bool     `json:"replace_on_drift,omitempty" doc:"Replace machines that were made with older provider settings. Off: only show them. Ceilings, rates, prices and secrets are not what machines are made of."`
+	ReplaceOnDrift bool     `json:"replace_on_drift,omitempty" doc:"Replace machines that were made with older provider settings. Off: only show them. Ceilings, rates, prices, secrets and settings that are access alone are not what machines are made of."`
 	MaxUnavailable int64    `json:"max_unavailable,omitempty" minimum:"0" maximum:"100000" default:"1" doc:"Machines that rotation and drift may replace at once."`
 }
 

@@ -20,9 +20,9 @@ import (
 type Access struct {
 	Kubeconfig         string `json:"kubeconfig,omitempty" secret:"true" multiline:"true" maxLength:"262144" group:"Cluster" title:"Kubeconfig" doc:"Text of a kubeconfig with address, certificate and credentials in it (kubectl config view --raw --flatten --minify). Give this, or kube_host with api_token."`
 	KubeHost           string `json:"kube_host,omitempty" maxLength:"2048" group:"Cluster" title:"Host" doc:"Address of the API server, instead of kubeconfig." example:"https://10.0.0.1:6443"`
-	CACert             string `json:"ca_cert,omitempty" multiline:"true" maxLength:"1048576" group:"Cluster" title:"SSL certificate" doc:"Certificate of the authority that signed the API server's, in PEM form or as the base64 text of certificate-authority-data. Without it the system's authorities are trusted."`
+	CACert             string `json:"ca_cert,omitempty" multiline:"true" maxLength:"1048576" access:"true" group:"Cluster" title:"SSL certificate" doc:"Certificate of the authority that signed the API server's, in PEM form or as the base64 text of certificate-authority-data. Without it the system's authorities are trusted."`
 	APIToken           string `json:"api_token,omitempty" secret:"true" maxLength:"16384" group:"Cluster" title:"API token" doc:"Token of a ServiceAccount, with kube_host."`
-	InsecureSkipVerify bool   `json:"insecure_skip_verify,omitempty" advanced:"true" group:"Cluster" title:"Do not verify the certificate" doc:"Dangerous: accepts every certificate, so that anybody on the way can read the token. Give ca_cert instead."`
+	InsecureSkipVerify bool   `json:"insecure_skip_verify,omitempty" advanced:"true" access:"true" group:"Cluster" title:"Do not verify the certificate" doc:"Dangerous: accepts every certificate, so that anybody on the way can read the token. Give ca_cert instead."`
 	Namespace          string `json:"namespace" minLength:"1" maxLength:"63" lookup:"namespace" group:"Cluster" title:"VM namespace" doc:"Namespace that the machines live in. Machines are deleted in the namespace that they were made in, whatever is set later." example:"headroom"`
 }
 

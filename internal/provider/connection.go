@@ -21,8 +21,8 @@ const maxAnswer = 64 << 20
 // Connection are the settings by which a service is reached whose certificate
 // may be signed by a private authority. Settings structs embed it.
 type Connection struct {
-	CABundle           string `json:"ca_bundle,omitempty" maxLength:"1048576" multiline:"true" group:"Connection" title:"CA bundle" doc:"Certificates in PEM form of private authorities that sign the service's certificate. They are trusted besides those of the system."`
-	InsecureSkipVerify bool   `json:"insecure_skip_verify,omitempty" advanced:"true" group:"Connection" title:"Do not verify the certificate" doc:"Dangerous: accepts every certificate, so that anybody on the way can read the credentials. Give ca_bundle instead."`
+	CABundle           string `json:"ca_bundle,omitempty" maxLength:"1048576" multiline:"true" access:"true" group:"Connection" title:"CA bundle" doc:"Certificates in PEM form of private authorities that sign the service's certificate. They are trusted besides those of the system."`
+	InsecureSkipVerify bool   `json:"insecure_skip_verify,omitempty" advanced:"true" access:"true" group:"Connection" title:"Do not verify the certificate" doc:"Dangerous: accepts every certificate, so that anybody on the way can read the credentials. Give ca_bundle instead."`
 }
 
 // Validate finds a bundle that holds no certificate. Structs that embed

@@ -169,7 +169,7 @@ func (s *Service) compareDocument(tx *store.Tx, set *changeSet, doc manifest.Doc
 		}
 		if change.Action = ActionUpdate; len(change.Diff) == 0 {
 			change.Action, object = ActionUnchanged, nil
-		} else if change.Notes, err = notes(tx, set.world, have, object); err != nil {
+		} else if change.Notes, err = s.notes(tx, set.world, have, object); err != nil {
 			return nil, err
 		}
 	}
@@ -250,7 +250,7 @@ func checkImmutable(tx *store.Tx, doc manifest.Document, r ref, old, spec map[st
 }
 
 // notes say what the change of a shared object touches.
-func notes(tx *store.Tx, w *world, have, changed *store.Object) ([]string, error) {
+func (s *Service) notes(tx *store.Tx, w *world, have, changed *store.Object) ([]string, error) {
 	r := ref{have.Kind, have.Name}
 	if _, shared := dependants(r); !shared || r.kind == fleet.KindAutoscaleConfig {
 		return nil, nil
@@ -279,12 +279,28 @@ func notes(tx *store.Tx, w *world, have, changed *store.Object) ([]string, error
 			return nil, err
 		}
 		note := "machines that exist keep the settings they were made with; they are replaced only where replace_on_drift is set"
-		if before.SameMachines(after) {
+		if before.SameMachines(after, s.access) {
 			note = "nothing that machines are made of changes: none is replaced"
+			if names := s.otherAccess(before, after); len(names) > 0 {
+				note += "; " + strings.Join(names, ", ") + " only say who asks and by which way: machines that exist are reached by the new access once it has shown one of them"
+			}
 		}
 		list = append(list, note)
 	}
 	return list, nil
+}
+
+// otherAccess names the settings that are access alone and differ.
+func (s *Service) otherAccess(before, after fleet.VMProviderSpec) (names []string) {
+	if before.Provider != after.Provider {
+		return nil
+	}
+	for _, name := range s.access(after.Provider) {
+		if !reflect.DeepEqual(before.Settings[name], after.Settings[name]) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // mostNamed is how many objects a note names.

@@ -68,6 +68,7 @@ type Service struct {
 	Deps
 	hub    *hub
 	remove func()
+	access fleet.AccessFunc // settings that are access alone, by kind
 	shapes shapeCache
 	plans  planCache
 }
@@ -81,7 +82,7 @@ func New(d Deps) (*Service, error) {
 	if d.Shape == nil {
 		d.Shape = func(fleet.VMProviderSpec) fleet.Resources { return fleet.Resources{} }
 	}
-	s := &Service{Deps: d, hub: newHub()}
+	s := &Service{Deps: d, hub: newHub(), access: provider.Access(d.Kinds)}
 	s.remove = d.Store.OnCommit(s.hub.publish)
 	return s, nil
 }

@@ -219,7 +219,7 @@ func (s *Service) readShapes(ctx context.Context, pool string) (poolShapes, erro
 			out.unknown = true
 			return err
 		}
-		in, err := snapshot.Load(tx, pool, out.at, s.Shape)
+		in, err := snapshot.Load(tx, pool, out.at, s.Shape, s.access)
 		if err != nil {
 			return err
 		}

@@ -88,7 +88,7 @@ func newWorldOn(t *testing.T, url, dir string) *world {
 
 func (w *world) plan(ctx context.Context, pool string) (out []plan.Decision, err error) {
 	err = w.st.Read(ctx, func(tx *store.Tx) error {
-		in, err := snapshot.Load(tx, pool, w.clock.Now(), func(fleet.VMProviderSpec) fleet.Resources { return fleet.Resources{} })
+		in, err := snapshot.Load(tx, pool, w.clock.Now(), func(fleet.VMProviderSpec) fleet.Resources { return fleet.Resources{} }, nil)
 		if err != nil {
 			return err
 		}

@@ -49,6 +49,14 @@ func (c *definitionCheck) check(t reflect.Type, path string, inList bool) {
 		if f.secret && (f.typ.Kind() != reflect.String || inList) {
 			fail("a secret must be text outside of lists")
 		}
+		switch {
+		case f.access && f.secret:
+			fail("a secret needs no tag access")
+		case f.access && path != "":
+			fail("tag access has no effect inside of another field")
+		case f.access && f.tag.Get("lookup") != "":
+			fail("what the provider lists choices for is no mere access: remove the tag access or lookup")
+		}
 		checkWhen(f, fields, fail)
 		inner, ok := nestedStruct(baseType(f.typ))
 		if ok && c.seen[inner] {
@@ -60,7 +68,7 @@ func (c *definitionCheck) check(t reflect.Type, path string, inList bool) {
 }
 
 func checkTags(f *field, fail func(string, ...any)) {
-	for _, key := range []string{"secret", "required", "nullable", "immutable", "advanced", "multiline", "uniqueItems"} {
+	for _, key := range []string{"secret", "required", "nullable", "immutable", "access", "advanced", "multiline", "uniqueItems"} {
 		if v, ok := f.tag.Lookup(key); ok && v != "true" && v != "false" {
 			fail("tag %s is %q, not true or false", key, v)
 		}

@@ -18,6 +18,7 @@ type field struct {
 	required bool
 	secret   bool
 	nullable bool
+	access   bool
 	when     *condition
 
 	requiredWhen bool // required while the condition holds; required is false then
@@ -77,6 +78,7 @@ func newField(sf reflect.StructField, name, options string, index []int) field {
 		required: !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero"),
 		secret:   sf.Tag.Get("secret") == "true",
 		nullable: sf.Tag.Get("nullable") == "true",
+		access:   sf.Tag.Get("access") == "true",
 	}
 	if r, ok := sf.Tag.Lookup("required"); ok {
 		f.required = r == "true"

@@ -30,6 +30,8 @@
 //	                        by this name, the field's own
 //	group:"Network"         section of the form
 //	immutable:"true"        cannot be changed after creation; see [CheckImmutable]
+//	access:"true"           says who asks and by which way, never what a machine is
+//	                        or where: see [Access]; a secret is that by itself
 //	advanced:"true"         hidden in forms until asked for
 //	multiline:"true"        text of several lines
 //

@@ -136,6 +136,9 @@ func ruleText(f *field) string {
 	if f.secret {
 		add("secret")
 	}
+	if f.access {
+		add("access alone")
+	}
 	if f.tag.Get("immutable") == "true" {
 		add("cannot be changed")
 	}

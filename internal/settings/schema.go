@@ -21,6 +21,7 @@ const (
 	extLookup    = "x-headroom-lookup"    // name of the choices that the provider can list
 	extGroup     = "x-headroom-group"     // section of the form
 	extImmutable = "x-headroom-immutable" // cannot be changed later
+	extAccess    = "x-headroom-access"    // who asks and by which way: a change makes no machine outdated
 	extAdvanced  = "x-headroom-advanced"  // hidden until asked for
 	extMultiline = "x-headroom-multiline" // text of several lines
 	extMinimum   = "x-headroom-minimum"   // bound of a value that is written as text
@@ -133,7 +134,7 @@ func extend(p *huma.Schema, f *field) {
 			setExtension(p, ext, v)
 		}
 	}
-	for key, ext := range map[string]string{"immutable": extImmutable, "advanced": extAdvanced, "multiline": extMultiline} {
+	for key, ext := range map[string]string{"immutable": extImmutable, "access": extAccess, "advanced": extAdvanced, "multiline": extMultiline} {
 		if f.tag.Get(key) == "true" {
 			setExtension(p, ext, true)
 		}

@@ -3,6 +3,7 @@ package settings_test
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -202,6 +203,12 @@ func TestCheckDefinition(t *testing.T) {
 		J string         `json:"j,omitempty" doc:"j" pattern:"("`
 		K fleet.Duration `json:"k,omitempty" doc:"k" minimum:"soon" immutable:"yes"`
 		L string         `json:"l,omitempty" doc:"l" lookup:"ls"`
+		M string         `json:"m,omitempty" doc:"m" access:"true" secret:"true"`
+		N string         `json:"n,omitempty" doc:"n" access:"yes" lookup:"n"`
+		O string         `json:"o,omitempty" doc:"o" access:"true" lookup:"o"`
+		P struct {
+			User string `json:"user,omitempty" doc:"u" access:"true"`
+		} `json:"p,omitempty"`
 	}
 	want := []string{
 		`a: has no doc tag`,
@@ -216,9 +223,35 @@ func TestCheckDefinition(t *testing.T) {
 		`k: tag immutable is "yes", not true or false`,
 		`k: tag minimum is "soon", which cannot be read`,
 		`l: tag lookup is "ls": give the field's own name`,
+		`m: a secret needs no tag access`,
+		`n: tag access is "yes", not true or false`,
+		`o: what the provider lists choices for is no mere access: remove the tag access or lookup`,
+		`p.user: tag access has no effect inside of another field`,
 	}
 	if diff := cmp.Diff(want, settings.CheckDefinition(bad{})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAccess(t *testing.T) {
+	t.Parallel()
+	type Trust struct {
+		CA string `json:"ca,omitempty" doc:"c" access:"true"`
+	}
+	type of struct {
+		User  string `json:"user,omitempty" doc:"u" access:"true"`
+		Token string `json:"token,omitempty" doc:"t" secret:"true"`
+		Size  string `json:"size,omitempty" doc:"s" access:"false"`
+		Trust
+	}
+	if got := settings.Access(&of{}); !slices.Equal(got, []string{"user", "ca"}) {
+		t.Errorf("access is %v", got)
+	}
+	if got := settings.Markdown("", &of{}); strings.Count(got, "| access alone |") != 2 {
+		t.Errorf("the table does not tell what is access alone:\n%s", got)
+	}
+	if b, err := json.Marshal(settings.Schema(&of{})); err != nil || strings.Count(string(b), `"x-headroom-access":true`) != 2 {
+		t.Errorf("the schema does not tell what is access alone: %v\n%s", err, b)
 	}
 }
 

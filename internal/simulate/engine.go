@@ -187,7 +187,7 @@ func (e *Engine) start(ctx context.Context) error {
 	e.ready = false // what the engine itself reads works
 	defer func() { e.ready = true }()
 	e.control = control.New(control.Deps{
-		Store: e.Store, Clock: e.Wall, Log: slog.New(slog.DiscardHandler), Shape: e.opt.Shape,
+		Store: e.Store, Clock: e.Wall, Log: slog.New(slog.DiscardHandler), Shape: e.opt.Shape, Access: provider.Access(e.opt.Kinds),
 		Open: e.open, Fence: e.fence, Retention: e.opt.Retention,
 		Dial:      func(context.Context, string) error { return nil }, // simulated machines have no network
 		Bootstrap: e.bootstrap,

@@ -25,7 +25,8 @@ const rereadAfter = time.Hour
 //
 // Servers that it returns are shared: they must not be changed.
 type Cache struct {
-	store *store.Store
+	store  *store.Store
+	access fleet.AccessFunc
 
 	mu        sync.Mutex
 	at        int64 // change number; negative: empty
@@ -36,8 +37,10 @@ type Cache struct {
 	providers map[string]*group // by VM provider; "" for servers that were registered by hand
 }
 
-// NewCache makes an empty cache of a store.
-func NewCache(s *store.Store) *Cache { return &Cache{store: s, at: -1} }
+// NewCache makes an empty cache of a store. access may be nil.
+func NewCache(s *store.Store, access fleet.AccessFunc) *Cache {
+	return &Cache{store: s, access: access, at: -1}
+}
 
 // Load is like the function of the same name.
 func (c *Cache) Load(ctx context.Context, pool string, now time.Time, shape ShapeFunc) (plan.Input, error) {
@@ -169,7 +172,7 @@ func (c *Cache) catchUp(tx *store.Tx, now time.Time) error {
 // fill reads everything.
 func (c *Cache) fill(tx *store.Tx) (err error) {
 	c.servers, c.pools, c.providers = map[string]*fleet.Server{}, map[string]*group{}, map[string]*group{}
-	if c.settings, err = loadSettings(tx); err != nil {
+	if c.settings, err = loadSettings(tx, c.access); err != nil {
 		return err
 	}
 	list, err := tx.Servers(store.ServerFilter{})
@@ -185,7 +188,7 @@ func (c *Cache) fill(tx *store.Tx) (err error) {
 // apply reads what has changed and is not told.
 func (c *Cache) apply(tx *store.Tx, changes store.Changes) (err error) {
 	if changes.Objects {
-		if c.settings, err = loadSettings(tx); err != nil {
+		if c.settings, err = loadSettings(tx, c.access); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,7 @@ func TestCacheIsTheDatabase(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer s.Close() //nolint:errcheck // in memory
-		cache := snapshot.NewCache(s)
+		cache := snapshot.NewCache(s, nil)
 		at := now
 		for range rapid.IntRange(1, 30).Draw(rt, "steps") {
 			for range rapid.IntRange(0, 3).Draw(rt, "writes") {
@@ -43,7 +43,7 @@ func TestCacheIsTheDatabase(t *testing.T) {
 			}
 			at = at.Add(time.Duration(rapid.IntRange(0, 50).Draw(rt, "minutes")) * time.Minute)
 			if rapid.IntRange(0, 19).Draw(rt, "lost") == 0 {
-				cache = snapshot.NewCache(s)
+				cache = snapshot.NewCache(s, nil)
 			}
 			compare(rt, s, cache, at)
 		}
@@ -56,7 +56,7 @@ func compare(rt *rapid.T, s *store.Store, cache *snapshot.Cache, at time.Time) {
 	for _, pool := range []string{"p", "q"} {
 		var want plan.Input
 		wantErr := s.Read(ctx, func(tx *store.Tx) (err error) {
-			want, err = snapshot.Load(tx, pool, at, shape)
+			want, err = snapshot.Load(tx, pool, at, shape, nil)
 			return err
 		})
 		got, err := cache.Load(ctx, pool, at, shape)

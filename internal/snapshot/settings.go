@@ -31,7 +31,7 @@ type revised[S any] struct {
 	alike    []int64 // other revisions whose machines are as those of this one
 }
 
-func loadSettings(tx *store.Tx) (*settings, error) {
+func loadSettings(tx *store.Tx, access fleet.AccessFunc) (*settings, error) {
 	s := &settings{
 		pools: map[string]fleet.PoolSpec{}, configs: map[string][]named[fleet.AutoscaleConfigSpec]{}, config: map[string]fleet.AutoscaleConfigSpec{},
 		schedules: map[string][]plan.Schedule{}, stagings: map[string][]named[fleet.StagingSpec]{},
@@ -68,7 +68,7 @@ func loadSettings(tx *store.Tx) (*settings, error) {
 			if err != nil {
 				return nil, err
 			}
-			if o.Revision != p.revision && before.SameMachines(p.spec) {
+			if o.Revision != p.revision && before.SameMachines(p.spec, access) {
 				p.alike = append(p.alike, o.Revision)
 			}
 		}

@@ -30,9 +30,9 @@ const (
 )
 
 // Load reads a pool for the planner. A pool that does not exist is
-// store.ErrNotFound. A [Cache] does the same for less.
-func Load(tx *store.Tx, pool string, now time.Time, shape ShapeFunc) (plan.Input, error) {
-	set, err := loadSettings(tx)
+// store.ErrNotFound. access may be nil. A [Cache] does the same for less.
+func Load(tx *store.Tx, pool string, now time.Time, shape ShapeFunc, access fleet.AccessFunc) (plan.Input, error) {
+	set, err := loadSettings(tx, access)
 	if err != nil {
 		return plan.Input{}, err
 	}

@@ -29,7 +29,7 @@ func BenchmarkPlan(b *testing.B) {
 			defer st.Close() //nolint:errcheck // the benchmark is over
 			server := populate(b, st, n)
 			before := heap()
-			cache := snapshot.NewCache(st)
+			cache := snapshot.NewCache(st, nil)
 			shape := func(fleet.VMProviderSpec) fleet.Resources { return fleet.Resources{Cores: fleet.Core, MemoryMiB: 1024} }
 			pass := func(pool string) {
 				in, err := cache.Load(b.Context(), pool, time.Now(), shape) //nolint:forbidigo // what is measured is real time

@@ -9,6 +9,7 @@ import (
 
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/plan"
+	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/snapshot"
 	"github.com/headroom-dev/headroom/internal/store"
 )
@@ -149,7 +150,7 @@ func (w *World) decisions() (out []plan.ConfigDecision) {
 	w.read(func(tx *store.Tx) error {
 		pools, err := tx.Objects(fleet.KindPool)
 		for _, o := range pools {
-			in, err := snapshot.Load(tx, o.Name, w.engine.Wall.Now(), func(fleet.VMProviderSpec) fleet.Resources { return w.opt.Behaviour.Shape })
+			in, err := snapshot.Load(tx, o.Name, w.engine.Wall.Now(), func(fleet.VMProviderSpec) fleet.Resources { return w.opt.Behaviour.Shape }, provider.Access([]provider.Kind{w.kind}))
 			if err != nil {
 				return err
 			}

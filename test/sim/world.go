@@ -34,6 +34,7 @@ type Options struct {
 	Behaviour sim.Behaviour // of each provider of kind sim
 	// BehaviourOf takes the place of Behaviour for providers that it knows.
 	BehaviourOf map[string]sim.Behaviour
+	Settings    func() any    // of the kind; nil: its own
 	Grace       time.Duration // of the kind; 0: 2 minutes
 	Beat        time.Duration // from one sign of life of an agent to the next; 0: 30 s
 	Fault       func(call sim.Call) sim.Fault
@@ -105,6 +106,9 @@ func newWorld(t testing.TB, o Options, s Spec) *World {
 	}
 	w := &World{t: t, opt: o, killed: map[string]bool{}, clock: clocktesting.NewFakeClock(o.Begin), sum: sha256.New(), luck: newLuck(s)}
 	w.kind = sim.Kind(func(string) *sim.Cloud { return w.cloud })
+	if o.Settings != nil {
+		w.kind.NewSettings = o.Settings
+	}
 	w.kind.Defaults.Grace = fleet.Or(o.Grace, 2*time.Minute)
 	w.kind.Defaults.BusyInterval, w.kind.Defaults.RestInterval = 5*time.Second, time.Minute // as of a real cloud
 	w.checks, w.ledger = newChecks(w), newLedger(w)
@@ -179,6 +183,14 @@ func Admin() auth.Principal { return simulate.Admin() }
 func (w *World) Apply(manifest string) {
 	w.t.Helper()
 	w.must(w.apply(manifest), "applying")
+}
+
+// Preview is what applying the manifest would do.
+func (w *World) Preview(manifest string) []service.Change {
+	w.t.Helper()
+	r, err := w.service.Apply(w.t.Context(), Admin(), service.ApplyRequest{DryRun: true, Documents: []service.ApplyDocument{{Source: "test.yaml", Text: manifest}}})
+	w.must(err, "looking at what applying would do")
+	return r.Changes
 }
 
 func (w *World) apply(manifest string) error {

@@ -19,7 +19,7 @@ type Settings struct {
 	Host       string `json:"host" maxLength:"253" group:"Connection" doc:"Name or IP address of Prism Central, without https:// and port." example:"prism.example.com"`
 	Port       int64  `json:"port,omitempty" default:"9440" minimum:"1" maximum:"65535" advanced:"true" group:"Connection" doc:"TCP port of Prism Central."`
 	APIVersion string `json:"api_version,omitempty" enum:"v3,v4" default:"v3" advanced:"true" group:"Connection" title:"API version" doc:"Version of the Prism API that is used. v4 is experimental: it has met no real Prism Central yet, only the vendor's published models."`
-	Username   string `json:"username,omitempty" maxLength:"256" group:"Connection" doc:"User of Prism Central that the controller works as. Goes with password; not needed with api_key." example:"headroom@example.com"`
+	Username   string `json:"username,omitempty" maxLength:"256" access:"true" group:"Connection" doc:"User of Prism Central that the controller works as. Goes with password; not needed with api_key." example:"headroom@example.com"`
 	Password   string `json:"password,omitempty" secret:"true" maxLength:"1024" group:"Connection" doc:"Password of the user."`
 	APIKey     string `json:"api_key,omitempty" secret:"true" maxLength:"4096" group:"Connection" title:"API key" doc:"API key of a service account, instead of username and password."`
 	provider.Connection

@@ -20,15 +20,15 @@ const (
 
 // Settings of a provider config of kind openstack.
 type Settings struct {
-	AuthMethod string `json:"auth_method,omitempty" enum:"application_credential,password,clouds_yaml" default:"application_credential" group:"Credentials" doc:"How Headroom signs in. An application credential can be restricted to the few calls that are needed and is the better choice."`
+	AuthMethod string `json:"auth_method,omitempty" enum:"application_credential,password,clouds_yaml" default:"application_credential" access:"true" group:"Credentials" doc:"How Headroom signs in. An application credential can be restricted to the few calls that are needed and is the better choice."`
 	AuthURL    string `json:"auth_url,omitempty" required:"true" when:"auth_method=application_credential|password" maxLength:"2048" title:"Identity URL" group:"Credentials" doc:"URL of the identity service (keystone): OS_AUTH_URL in the RC file that the dashboard offers." example:"https://cloud.example.com:5000/v3"`
 
-	ApplicationCredentialID     string `json:"application_credential_id,omitempty" required:"true" when:"auth_method=application_credential" maxLength:"255" title:"Application credential ID" group:"Credentials" doc:"ID of the application credential, not its name."`
+	ApplicationCredentialID     string `json:"application_credential_id,omitempty" required:"true" when:"auth_method=application_credential" maxLength:"255" title:"Application credential ID" access:"true" group:"Credentials" doc:"ID of the application credential, not its name."`
 	ApplicationCredentialSecret string `json:"application_credential_secret,omitempty" required:"true" when:"auth_method=application_credential" maxLength:"512" secret:"true" title:"Application credential secret" group:"Credentials" doc:"Its secret, which OpenStack shows once, when the credential is made."`
 
-	Username      string `json:"username,omitempty" required:"true" when:"auth_method=password" maxLength:"255" group:"Credentials" doc:"Name of the user."`
+	Username      string `json:"username,omitempty" required:"true" when:"auth_method=password" maxLength:"255" access:"true" group:"Credentials" doc:"Name of the user."`
 	Password      string `json:"password,omitempty" required:"true" when:"auth_method=password" maxLength:"512" secret:"true" group:"Credentials" doc:"Password of the user."`
-	UserDomain    string `json:"user_domain,omitempty" when:"auth_method=password" default:"Default" maxLength:"255" group:"Credentials" doc:"Name of the domain of the user; \"default\" is the ID of the first domain."`
+	UserDomain    string `json:"user_domain,omitempty" when:"auth_method=password" default:"Default" maxLength:"255" access:"true" group:"Credentials" doc:"Name of the domain of the user; \"default\" is the ID of the first domain."`
 	ProjectName   string `json:"project_name,omitempty" required:"true" when:"auth_method=password" maxLength:"255" group:"Credentials" doc:"Name of the project in which machines are made. An application credential belongs to one project already."`
 	ProjectDomain string `json:"project_domain,omitempty" when:"auth_method=password" default:"Default" maxLength:"255" group:"Credentials" doc:"Name of the domain of the project."`
 
@@ -38,7 +38,7 @@ type Settings struct {
 	provider.Connection
 
 	Region             string `json:"region,omitempty" maxLength:"255" group:"Connection" doc:"Region whose endpoints are used. It may be left out where the catalog has one region." example:"RegionOne"`
-	Interface          string `json:"interface,omitempty" enum:"public,internal,admin" advanced:"true" group:"Connection" doc:"Which endpoints of the catalog are used. Left out: what clouds.yaml says, otherwise the public ones."`
+	Interface          string `json:"interface,omitempty" enum:"public,internal,admin" advanced:"true" access:"true" group:"Connection" doc:"Which endpoints of the catalog are used. Left out: what clouds.yaml says, otherwise the public ones."`
 	NovaEndpoint       string `json:"nova_endpoint,omitempty" maxLength:"2048" advanced:"true" title:"Endpoint of nova" group:"Connection" doc:"Used instead of the catalog's endpoint of the compute service." example:"https://cloud.example.com:8774/v2.1"`
 	NovaMicroversion   string `json:"nova_microversion,omitempty" default:"2.69" pattern:"^2\\.[0-9]{1,3}$" patternDescription:"a version such as 2.69" advanced:"true" title:"Microversion of nova" group:"Connection" doc:"Version of the compute API that is spoken, 2.47 at least. Below 2.69 (release Stein), nova leaves machines out of listings without a word while one of its cells is down."`
 	GlanceEndpoint     string `json:"glance_endpoint,omitempty" maxLength:"2048" advanced:"true" title:"Endpoint of glance" group:"Connection" doc:"Used instead of the catalog's endpoint of the image service, with or without /v2." example:"https://cloud.example.com:9292"`

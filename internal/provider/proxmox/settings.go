@@ -19,7 +19,7 @@ import (
 type Settings struct {
 	Host        string `json:"host" minLength:"1" maxLength:"253" group:"Connection" example:"pve.example.com" doc:"Name or address of any node of the cluster, or of a proxy in front of it. A URL (https://…) is accepted too."`
 	Port        int64  `json:"port,omitempty" minimum:"1" maximum:"65535" default:"8006" group:"Connection" doc:"Port of the API."`
-	TokenID     string `json:"token_id" maxLength:"256" pattern:"^[^\\s:/=!]+@[A-Za-z][A-Za-z0-9._-]+![A-Za-z][A-Za-z0-9._-]+$" patternDescription:"user@realm!name, as Proxmox VE shows it" group:"Connection" title:"API token" example:"headroom@pve!controller" doc:"Id of the API token."`
+	TokenID     string `json:"token_id" maxLength:"256" pattern:"^[^\\s:/=!]+@[A-Za-z][A-Za-z0-9._-]+![A-Za-z][A-Za-z0-9._-]+$" patternDescription:"user@realm!name, as Proxmox VE shows it" access:"true" group:"Connection" title:"API token" example:"headroom@pve!controller" doc:"Id of the API token."`
 	TokenSecret string `json:"token_secret" secret:"true" minLength:"1" maxLength:"256" group:"Connection" doc:"Secret of the API token; Proxmox VE shows it once, when the token is made."`
 	provider.Connection
 

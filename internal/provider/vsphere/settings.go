@@ -15,9 +15,9 @@ import (
 type Settings struct {
 	VCenter    string `json:"vcenter" maxLength:"253" pattern:"^[^/@ ]+$" patternDescription:"a host name or an address, without https:// and without a path" group:"Connection" title:"vCenter server" doc:"Host name or address of the vCenter server." example:"vcenter.example.com"`
 	Port       int64  `json:"port,omitempty" default:"443" minimum:"1" maximum:"65535" group:"Connection" doc:"Port of the vCenter server's API."`
-	Username   string `json:"username" maxLength:"256" group:"Connection" doc:"Account that Headroom works with, with its domain." example:"headroom@vsphere.local"`
+	Username   string `json:"username" maxLength:"256" access:"true" group:"Connection" doc:"Account that Headroom works with, with its domain." example:"headroom@vsphere.local"`
 	Password   string `json:"password" secret:"true" maxLength:"512" group:"Connection" doc:"Password of the account."`
-	Thumbprint string `json:"thumbprint,omitempty" maxLength:"95" pattern:"^([0-9A-Fa-f]{2}:?){19,31}[0-9A-Fa-f]{2}$" patternDescription:"20 (SHA-1) or 32 (SHA-256) bytes in hexadecimal, with or without colons" group:"Connection" doc:"Fingerprint of the vCenter server's certificate, instead of ca_bundle: exactly this certificate is accepted, whoever signed it. It must be changed when the certificate is renewed."`
+	Thumbprint string `json:"thumbprint,omitempty" maxLength:"95" pattern:"^([0-9A-Fa-f]{2}:?){19,31}[0-9A-Fa-f]{2}$" patternDescription:"20 (SHA-1) or 32 (SHA-256) bytes in hexadecimal, with or without colons" access:"true" group:"Connection" doc:"Fingerprint of the vCenter server's certificate, instead of ca_bundle: exactly this certificate is accepted, whoever signed it. It must be changed when the certificate is renewed."`
 	provider.Connection
 
 	Datacenter       string `json:"datacenter" lookup:"datacenter" maxLength:"512" group:"Place" doc:"Datacenter in which everything else is looked up." example:"DC1"`
