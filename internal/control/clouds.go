@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -20,11 +21,13 @@ import (
 // machines are, and the client that reaches it. Revisions that differ in
 // secrets only share a realm, so that rotated credentials reach old machines,
 // while machines made with other settings are still found where they were
-// made.
+// made. Revisions that differ in settings which are access alone should be in
+// the same place; they share a realm as soon as that is proven, see handOver.
 type realm struct {
 	provider string
 	key      string
-	revision int64 // of the settings that the client was opened with
+	place    string // the same for realms that differ in nothing but access
+	revision int64  // of the settings that the client was opened with
 	client   *provider.Client
 
 	mu       sync.Mutex
@@ -44,6 +47,7 @@ type clouds struct {
 	mu     sync.Mutex
 	realms map[string]map[string]*realm // provider → realm key → realm
 	keyOf  map[string]map[int64]string  // provider → revision → realm key
+	heirs  map[string]map[string]string // provider → realm key → key of the realm that took its machines over
 
 	// replaced are clients that steps under way may still use; they are closed
 	// at the end.
@@ -51,7 +55,7 @@ type clouds struct {
 }
 
 func newClouds(d Deps) *clouds {
-	return &clouds{deps: d, realms: map[string]map[string]*realm{}, keyOf: map[string]map[int64]string{}}
+	return &clouds{deps: d, realms: map[string]map[string]*realm{}, keyOf: map[string]map[int64]string{}, heirs: map[string]map[string]string{}}
 }
 
 // forget drops what is known of a provider's revisions after its settings
@@ -72,15 +76,15 @@ func (cs *clouds) get(ctx context.Context, name string, revision int64) (*realm,
 		return r, nil
 	}
 	cs.mu.Unlock()
-	o, key, err := cs.newest(ctx, name, revision)
+	o, key, place, err := cs.newest(ctx, name, revision)
 	if err != nil {
 		return nil, err
 	}
-	return cs.open(ctx, name, revision, o, key)
+	return cs.open(ctx, name, revision, o, key, place)
 }
 
 // newest reads the youngest settings that share a realm with the revision.
-func (cs *clouds) newest(ctx context.Context, name string, revision int64) (o *store.Object, key string, err error) {
+func (cs *clouds) newest(ctx context.Context, name string, revision int64) (o *store.Object, key, place string, err error) {
 	err = cs.deps.Store.Read(ctx, func(tx *store.Tx) error {
 		current, err := tx.Object(fleet.KindVMProvider, name)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -95,40 +99,68 @@ func (cs *clouds) newest(ctx context.Context, name string, revision int64) (o *s
 		if o == nil {
 			return fleet.Errorf(fleet.CodeNotFound, "VM provider %s does not exist", name)
 		}
-		if key, err = realmKey(o); err != nil {
+		if key, place, err = cs.realmKey(o); err != nil {
 			return err
 		}
 		if current != nil {
-			if currentKey, err := realmKey(current); err == nil && currentKey == key {
-				o = current
+			if currentKey, _, err := cs.realmKey(current); err == nil && (currentKey == key || currentKey == cs.heir(name, key)) {
+				o, key = current, currentKey
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, "", fmt.Errorf("reading revision %d of provider %s: %w", revision, name, err)
+		return nil, "", "", fmt.Errorf("reading revision %d of provider %s: %w", revision, name, err)
 	}
-	return o, key, nil
+	return o, key, place, nil
 }
 
-// realmKey identifies the public settings of a provider config.
-func realmKey(o *store.Object) (string, error) {
+func (cs *clouds) heir(name, key string) string {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.heirs[name][key]
+}
+
+// handOver gives the machines of one realm to another one that differs in
+// nothing but access and whose listing has shown one of them. That is the proof
+// that both look at the same place: credentials may belong to another account or
+// project, whatever the other settings say, and then the machines must still be
+// reached by those they were made with.
+func (cs *clouds) handOver(from, to *realm) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.heirs[from.provider] == nil {
+		cs.heirs[from.provider] = map[string]string{}
+	}
+	cs.heirs[from.provider][from.key] = to.key
+	maps.DeleteFunc(cs.keyOf[from.provider], func(_ int64, key string) bool { return key == from.key })
+}
+
+// realmKey identifies the public settings of a provider config, and the place
+// that they name.
+func (cs *clouds) realmKey(o *store.Object) (key, place string, err error) {
 	spec, err := store.Spec[fleet.VMProviderSpec](o)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	canonical, err := json.Marshal(struct {
-		Provider string
-		Settings map[string]any
-	}{spec.Provider, spec.Settings})
+	of := func(settings map[string]any) (string, error) {
+		canonical, err := json.Marshal(struct {
+			Provider string
+			Settings map[string]any
+		}{spec.Provider, settings})
+		sum := sha256.Sum256(canonical)
+		return hex.EncodeToString(sum[:8]), err
+	}
+	if key, err = of(spec.Settings); err == nil {
+		place, err = of(spec.Lasting(cs.deps.Access))
+	}
 	if err != nil {
-		return "", fmt.Errorf("reading settings of provider %s: %w", o.Name, err)
+		return "", "", fmt.Errorf("reading settings of provider %s: %w", o.Name, err)
 	}
-	sum := sha256.Sum256(canonical)
-	return hex.EncodeToString(sum[:8]), nil
+	return key, place, nil
 }
 
-func (cs *clouds) open(ctx context.Context, name string, revision int64, o *store.Object, key string) (*realm, error) {
+func (cs *clouds) open(ctx context.Context, name string, revision int64, o *store.Object, key, place string) (*realm, error) {
 	cs.mu.Lock()
 	r := cs.realms[name][key]
 	cs.mu.Unlock()
@@ -138,7 +170,7 @@ func (cs *clouds) open(ctx context.Context, name string, revision int64, o *stor
 			return nil, fmt.Errorf("opening provider %s: %w", name, err)
 		}
 		r = &realm{
-			provider: name, key: key, revision: o.Revision, client: client,
+			provider: name, key: key, place: place, revision: o.Revision, client: client,
 			short: map[string]time.Time{}, deleted: map[string]time.Time{}, pausedBy: map[string]time.Time{},
 			omits:  map[string]int{},
 			unmade: map[string]time.Time{},

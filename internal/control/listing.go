@@ -38,7 +38,11 @@ func (c *Controller) RefreshProvider(ctx context.Context, name string) (Refreshe
 	}
 	out := Refreshed{Next: realms[0].rest()}
 	var trouble error // of the first realm that has any
-	for _, r := range realms {
+	for i, r := range realms {
+		if i > 0 && revisions[0] == 0 && c.samePlace(ctx, r, realms[0], servers) {
+			c.clouds.handOver(r, realms[0])
+			continue
+		}
 		step, changing, listErr, err := c.refreshRealm(ctx, r, servers, p)
 		if err != nil {
 			return out, err
@@ -62,6 +66,23 @@ func (c *Controller) RefreshProvider(ctx context.Context, name string) (Refreshe
 		return out, nil
 	}
 	return out, c.noteListing(ctx, name, trouble)
+}
+
+// samePlace says that the listing of the current realm shows a machine of an
+// older one that names the same place.
+func (c *Controller) samePlace(ctx context.Context, old, current *realm, servers []*fleet.Server) bool {
+	if old.place != current.place {
+		return false
+	}
+	for _, s := range servers {
+		if own, err := c.clouds.get(ctx, s.VMProvider, s.ProviderRevision); err != nil || own != old {
+			continue
+		}
+		if _, shown := current.find(s); shown {
+			return true
+		}
+	}
+	return false
 }
 
 // listTolerance is how many listings in a row may fail before an operator is
