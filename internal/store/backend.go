@@ -2,9 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"database/sql/driver"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -45,13 +42,13 @@ const (
 // pool is a fixed number of connections that are kept open, each with its
 // prepared statements.
 type pool struct {
-	db      *sql.DB                                  // SQLite's
+	open    func() (*liteConn, error)                // SQLite's; nil for PostgreSQL
 	connect func(context.Context) (*pgx.Conn, error) // PostgreSQL's; nil for SQLite
 	slots   chan *conn                               // nil: to be opened by whoever takes it
 }
 
-func newPool(db *sql.DB, size int) *pool {
-	p := &pool{db: db, slots: make(chan *conn, size)}
+func newPool(size int) *pool {
+	p := &pool{slots: make(chan *conn, size)}
 	for range size {
 		p.slots <- nil
 	}
@@ -93,7 +90,7 @@ func (p *pool) get(ctx context.Context) (*conn, error) {
 	if c != nil {
 		return c, nil
 	}
-	c, err := p.open(ctx)
+	c, err := p.new(ctx)
 	if err != nil {
 		p.slots <- nil
 		return nil, err
@@ -101,13 +98,13 @@ func (p *pool) get(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-func (p *pool) open(ctx context.Context) (*conn, error) {
+func (p *pool) new(ctx context.Context) (*conn, error) {
 	c := &conn{pool: p}
 	var err error
 	if p.connect != nil {
 		c.pg, err = p.connect(ctx)
 	} else {
-		c.lite, err = openLite(ctx, p.db)
+		c.lite, err = p.open()
 	}
 	if err != nil {
 		return nil, err
@@ -118,7 +115,7 @@ func (p *pool) open(ctx context.Context) (*conn, error) {
 // renew opens the connection anew in place of one that has broken.
 func (p *pool) renew(ctx context.Context, c *conn) error {
 	c.discard()
-	fresh, err := p.open(ctx)
+	fresh, err := p.new(ctx)
 	if err != nil {
 		return err
 	}
@@ -162,14 +159,14 @@ func (c *conn) exec(ctx context.Context, query string, args ...any) (int64, erro
 	if c.pg != nil {
 		return c.pgExec(ctx, query, args)
 	}
-	return c.lite.exec(ctx, query, args)
+	return c.lite.exec(query, args)
 }
 
 func (c *conn) query(ctx context.Context, query string, args ...any) (rows, error) {
 	if c.pg != nil {
 		return c.pgQuery(ctx, query, args)
 	}
-	return c.lite.query(ctx, query, args)
+	return c.lite.query(query, args)
 }
 
 // later runs a statement at once on SQLite, and together with the next one on
@@ -184,8 +181,8 @@ func (c *conn) later(ctx context.Context, query string, args ...any) error {
 }
 
 // check notes whether the connection has ended, after an error.
-func (c *conn) check(err error, postgres bool) (lost bool) {
-	if errors.Is(err, driver.ErrBadConn) || postgres && c.pg.IsClosed() {
+func (c *conn) check(postgres bool) (lost bool) {
+	if postgres && c.pg.IsClosed() {
 		c.broken = true
 	}
 	return c.broken

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
@@ -24,10 +25,29 @@ const schemaVersions = "schema_versions"
 // upgraded: two nodes that start together must not both do it.
 const migrationLock = 0x686561_64726f6f // "headroo"
 
-func migrateSQLite(ctx context.Context, name string, db *sql.DB) (version int64, err error) {
-	version, err = migrate(ctx, database.DialectSQLite3, db)
-	_, shown := classifySQLite(name, err)
-	return version, shown
+// migrateSQLite brings a database to the present schema, and copies it to into
+// if that is not nil.
+func migrateSQLite(ctx context.Context, name, uri string, into *liteConn) (version int64, err error) {
+	defer func() { _, err = classifySQLite(name, err) }()
+	separator := "?"
+	if strings.Contains(uri, "?") {
+		separator = "&"
+	}
+	db, err := sql.Open("sqlite", uri+separator+"_pragma=busy_timeout(5000)&_pragma=foreign_keys(0)")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	if version, err = migrate(ctx, database.DialectSQLite3, db); err != nil || into == nil {
+		return version, err
+	}
+	from, err := openLite(uri)
+	if err != nil {
+		return 0, err
+	}
+	defer from.close()
+	return version, into.copyFrom(from)
 }
 
 func migratePostgres(ctx context.Context, name string, db *sql.DB) (version int64, err error) {

@@ -75,8 +75,8 @@ func openPostgres(ctx context.Context, rawURL string) (backend, error) {
 	b := backend{
 		name:       name,
 		postgres:   true,
-		writers:    newPool(nil, postgresLanes+1),
-		readers:    newPool(nil, postgresReaders),
+		writers:    newPool(postgresLanes + 1),
+		readers:    newPool(postgresReaders),
 		lanes:      postgresLanes,
 		batch:      postgresBatch,
 		beginWrite: "BEGIN ISOLATION LEVEL READ COMMITTED",

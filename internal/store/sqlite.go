@@ -2,14 +2,13 @@ package store
 
 import (
 	"context"
-	"database/sql"
+	"crypto/rand"
 	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
@@ -40,47 +39,47 @@ func openSQLite(rawURL string) (backend, error) {
 		return backend{}, &fleet.Error{Code: fleet.CodeUnavailable, Cause: err, Message: "the database file cannot be opened for writing: " + err.Error()}
 	}
 
-	dsn := (&url.URL{Scheme: "file", Path: path}).String() + "?_pragma=busy_timeout(5000)&_pragma=foreign_keys(0)&_pragma=cache_size(-65536)&_pragma=temp_store(MEMORY)"
-	// The write-ahead log is synced at every commit (FULL): a commit that was
-	// answered survives a power cut.
-	wdb, err := sql.Open("sqlite", dsn+"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)")
-	if err != nil {
-		return backend{}, err
-	}
-	rdb, err := sql.Open("sqlite", dsn+"&_pragma=query_only(1)")
-	if err != nil {
-		return backend{}, errors.Join(err, wdb.Close())
-	}
-	wdb.SetMaxOpenConns(1)
-	b := sqliteBackend(path, newPool(wdb, 1), newPool(rdb, sqliteReaders))
-	b.close = func() error {
-		b.readers.drain()
-		b.writers.drain()
-		return errors.Join(rdb.Close(), wdb.Close())
+	uri := (&url.URL{Scheme: "file", Path: path}).String()
+	b := sqliteBackend(path, newPool(1), newPool(sqliteReaders))
+	b.writers.open = func() (*liteConn, error) { return openLite(uri, writerSetUp...) }
+	b.readers.open = func() (*liteConn, error) { return openLite(uri, readerSetUp...) }
+	b.migrate = func(ctx context.Context) (version int64, err error) {
+		return migrateSQLite(ctx, path, uri, nil)
 	}
 	return b, nil
 }
 
+// The write-ahead log is synced at every commit (FULL): a commit that was
+// answered survives a power cut.
+var ( //nolint:gochecknoglobals // constants in all but name
+	anySetUp    = []string{"PRAGMA busy_timeout = 5000", "PRAGMA foreign_keys = 0", "PRAGMA cache_size = -65536", "PRAGMA temp_store = MEMORY"}
+	writerSetUp = append(anySetUp[:len(anySetUp):len(anySetUp)],
+		"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA wal_autocheckpoint = 4000", "PRAGMA journal_size_limit = 67108864")
+	readerSetUp = append(anySetUp[:len(anySetUp):len(anySetUp)], "PRAGMA query_only = 1")
+)
+
 // openSQLiteMemory opens a database that lives as long as its one connection,
 // which readers and writers take in turns.
 func openSQLiteMemory() (backend, error) {
-	db, err := sql.Open("sqlite", "file::memory:?_pragma=foreign_keys(0)")
+	c, err := openLite("file::memory:", "PRAGMA foreign_keys = 0")
 	if err != nil {
 		return backend{}, err
 	}
-	db.SetMaxOpenConns(1)
-	db.SetMaxIdleConns(1)
-	p := newPool(db, 1)
+	p := newPool(1)
+	<-p.slots
+	p.slots <- &conn{pool: p, lite: c}
+	p.open = func() (*liteConn, error) { return nil, errors.New("the database was in memory and is gone") }
 	b := sqliteBackend("in memory", p, p)
-	b.close = func() error {
-		p.drain()
-		return db.Close()
+	b.migrate = func(ctx context.Context) (int64, error) {
+		// A database in memory of which a second connection is possible.
+		uri := "file:/" + rand.Text() + "?vfs=memdb"
+		return migrateSQLite(ctx, b.name, uri, c)
 	}
 	return b, nil
 }
 
 func sqliteBackend(name string, writers, readers *pool) backend {
-	return backend{
+	b := backend{
 		name:       name,
 		writers:    writers,
 		readers:    readers,
@@ -89,21 +88,28 @@ func sqliteBackend(name string, writers, readers *pool) backend {
 		beginWrite: "BEGIN IMMEDIATE",
 		beginRead:  "BEGIN",
 		classify:   func(err error, _ bool) (fate, error) { return classifySQLite(name, err) },
-		migrate:    func(ctx context.Context) (int64, error) { return migrateSQLite(ctx, name, writers.db) },
 	}
+	b.close = func() error {
+		if readers != writers {
+			readers.drain()
+		}
+		writers.drain()
+		return nil
+	}
+	return b
 }
 
 // classifySQLite tells errors of a statement from those that end the whole
 // transaction: on the latter SQLite may have rolled back everything.
 func classifySQLite(name string, err error) (fate, error) {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
+	code, ok := liteCode(err)
+	if !ok {
 		return fateAlive, err
 	}
 	unavailable := func(text string) (fate, error) {
 		return fateBroken, &fleet.Error{Code: fleet.CodeUnavailable, Message: text, Cause: err}
 	}
-	switch e.Code() & 0xff {
+	switch code & 0xff {
 	case sqlite3.SQLITE_FULL:
 		return unavailable("the database cannot be written: no space left on the device holding " + name + "; free some, and it works again by itself")
 	case sqlite3.SQLITE_READONLY:

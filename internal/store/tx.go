@@ -41,7 +41,7 @@ func (tx *Tx) Context() context.Context { return tx.ctx }
 
 // fail notes an SQL error; from now on every call returns it.
 func (tx *Tx) fail(err error) error {
-	lost := tx.c.check(err, tx.s.db.postgres)
+	lost := tx.c.check(tx.s.db.postgres)
 	fate, shown := tx.s.db.classify(err, lost)
 	if lost {
 		fate = fateBroken

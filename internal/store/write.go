@@ -193,7 +193,7 @@ type writing struct {
 }
 
 func (w *writing) lost(err error) *lostError {
-	gone := w.c.check(err, w.s.db.postgres)
+	gone := w.c.check(w.s.db.postgres)
 	f, shown := w.s.db.classify(err, gone)
 	if gone || f == fateAlive {
 		f = fateBroken
@@ -302,7 +302,7 @@ func (w *writing) commit() (lost *lostError, err error) {
 		w.open = false
 		return nil, nil
 	}
-	if w.s.db.postgres && w.c.check(err, true) {
+	if w.s.db.postgres && w.c.check(true) {
 		return nil, &fleet.Error{Code: fleet.CodeUnavailable, Cause: err, Message: "the connection to the PostgreSQL server at " + w.s.db.name +
 			" broke during a commit: the outcome is unknown, look before trying again"}
 	}
