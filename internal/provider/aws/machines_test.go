@@ -1,0 +1,48 @@
+package aws_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/provider"
+)
+
+// eventually repeats look until it says nothing.
+func eventually(t *testing.T, look func() string) {
+	t.Helper()
+	tick, over := time.NewTicker(10*time.Millisecond), time.NewTimer(20*time.Second)
+	defer tick.Stop()
+	defer over.Stop()
+	for {
+		wrong := look()
+		if wrong == "" {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-over.C:
+			t.Fatal(wrong)
+		}
+	}
+}
+
+func create(t *testing.T, d provider.Driver, server string) provider.Instance {
+	t.Helper()
+	i, err := d.Create(t.Context(), request(server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+func listed(t *testing.T, d provider.Driver) map[string]provider.Instance {
+	t.Helper()
+	out := map[string]provider.Instance{}
+	for i, err := range d.List(t.Context(), request("a").Tags.Owner()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[i.ID] = i
+	}
+	return out
+}

@@ -1,0 +1,63 @@
+package oci_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/provider/oci/fakeoci"
+)
+
+var firstOffer = "VM.Standard.E5.Flex@" + fakeoci.Domain(1)
+
+// eventually repeats look until it says nothing.
+func eventually(t *testing.T, look func() string) {
+	t.Helper()
+	tick, over := time.NewTicker(10*time.Millisecond), time.NewTimer(20*time.Second)
+	defer tick.Stop()
+	defer over.Stop()
+	for {
+		wrong := look()
+		if wrong == "" {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-over.C:
+			t.Fatal(wrong)
+		}
+	}
+}
+
+func created(t *testing.T, d provider.Driver, server string) provider.Instance {
+	t.Helper()
+	i, err := d.Create(t.Context(), request(server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+func listed(t *testing.T, d provider.Driver) map[string]provider.Instance {
+	t.Helper()
+	out := map[string]provider.Instance{}
+	for i, err := range d.List(t.Context(), request("a").Tags.Owner()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[i.ID] = i
+	}
+	return out
+}
+
+func running(t *testing.T, d provider.Driver, id string) provider.Instance {
+	t.Helper()
+	var i provider.Instance
+	eventually(t, func() string {
+		if i = listed(t, d)[id]; i.State != provider.StateRunning {
+			return "the machine is " + string(i.State)
+		}
+		return ""
+	})
+	return i
+}
