@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"k8s.io/utils/clock"
@@ -54,7 +55,12 @@ func (o *opener) decode(ctx context.Context, obj *store.Object, given map[string
 		public["settings"] = given
 	}
 	merged, _ := settings.MergeSecrets(public, secrets)["settings"].(map[string]any)
-	if wrong := settings.DecodeMap(merged, decoded, settings.Options{Path: "spec.settings"}); len(wrong) > 0 {
+	wrong := settings.DecodeMap(merged, decoded, settings.Options{Path: "spec.settings"})
+	// What stands in an override may break rules that this version has learned
+	// since it was saved. The machines that were made with it are looked after all
+	// the same; a create is refused by the driver or by the cloud.
+	wrong = slices.DeleteFunc(wrong, func(f fleet.FieldError) bool { return strings.HasPrefix(f.Path, "spec.settings.config_override.") })
+	if len(wrong) > 0 {
 		return nil, fleet.Invalid(fmt.Sprintf("settings of %s %s", obj.Kind, obj.Name), wrong)
 	}
 	settings.ApplyDefaults(decoded)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -42,6 +41,18 @@ var notOverridden = map[string]string{
 	"EnablePrimaryIpv6":     "belongs to the interface: write PrimaryIpv6 into NetworkInterfaces",
 }
 
+// harmless says that a parameter says what holds anyway, as requests that are
+// copied from programs do.
+func harmless(key string, value any) bool {
+	switch key {
+	case "MinCount", "MaxCount":
+		return value == json.Number("1")
+	case "DryRun", "DisableApiTermination":
+		return value == false
+	}
+	return false
+}
+
 // inner takes off the key that boto3's users put around the document.
 func inner(raw map[string]any) (doc map[string]any, path string, err error) {
 	if len(raw) == 0 {
@@ -76,7 +87,7 @@ func (s *Settings) checkOverride() []fleet.FieldError {
 	}
 	problems := settings.CheckOverride(doc, reflect.TypeFor[ec2.RunInstancesInput](), settings.GoNames, path)
 	for _, key := range sortedKeys(doc) {
-		if why, ok := notOverridden[key]; ok {
+		if why, ok := notOverridden[key]; ok && !harmless(key, doc[key]) {
 			problems = append(problems, fleet.FieldError{Path: path + "." + key, Message: why})
 		}
 	}
@@ -86,9 +97,7 @@ func (s *Settings) checkOverride() []fleet.FieldError {
 	if len(problems) > 0 {
 		return problems
 	}
-	if err := s.applyOverride(&ec2.RunInstancesInput{}); err != nil {
-		problems = append(problems, fleet.FieldError{Path: path, Message: strings.TrimPrefix(err.Error(), string(provider.Invalid)+": ")})
-	}
+	problems, _ = s.checkApplied(doc, path)
 	return problems
 }
 

@@ -43,7 +43,7 @@ type Settings struct {
 	RetrieveWindowsPassword bool   `json:"retrieve_windows_password,omitempty" group:"Access" doc:"Let headroom server password read the administrator's password, which EC2 makes and encrypts with key_name."`
 	PrivateKey              string `json:"private_key,omitempty" secret:"true" multiline:"true" maxLength:"16384" group:"Access" doc:"Private part of key_name, an RSA key in PEM form without a passphrase, to decrypt the password."`
 
-	ConfigOverride map[string]any `json:"config_override,omitempty" advanced:"true" group:"Machine" title:"Override" doc:"Laid over the request of RunInstances, in the spelling of the EC2 API and of boto3, bare or below instance_config: what these settings do not expose, such as CreditSpecification. Unknown keys are refused."`
+	ConfigOverride map[string]any `json:"config_override,omitempty" advanced:"true" group:"Machine" title:"Override" doc:"Laid over the request of RunInstances, in the spelling of the EC2 API and of boto3, bare or below instance_config: what these settings do not expose, such as CreditSpecification. Unknown keys and values are refused."`
 }
 
 var (

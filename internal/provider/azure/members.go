@@ -14,8 +14,8 @@ import (
 // members lists the names that JSON has for the fields of a type of the SDK. The
 // types have no tags: they read and write JSON by methods, which are asked one
 // field at a time.
-func members(t reflect.Type) map[string]reflect.Type {
-	out := map[string]reflect.Type{}
+func members(t reflect.Type) map[string]reflect.StructField {
+	out := map[string]reflect.StructField{}
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if !f.IsExported() {
@@ -41,7 +41,7 @@ func members(t reflect.Type) map[string]reflect.Type {
 			continue
 		}
 		for name := range doc {
-			out[name] = f.Type
+			out[name] = f
 		}
 	}
 	return out
@@ -75,7 +75,7 @@ func checkMembers(value any, t reflect.Type, path string) []fleet.FieldError {
 		for _, key := range sortedKeys(doc) {
 			at := settings.JoinKey(path, key)
 			if inner, ok := known[key]; ok {
-				found = append(found, checkMembers(doc[key], inner, at)...)
+				found = append(found, checkMembers(doc[key], inner.Type, at)...)
 				continue
 			}
 			message := settings.Unknown("key", key, sortedKeys(known))

@@ -68,10 +68,7 @@ func checkOverride(raw map[string]any) []fleet.FieldError {
 	if len(problems) > 0 {
 		return problems
 	}
-	base := &armcompute.VirtualMachine{Properties: &armcompute.VirtualMachineProperties{}}
-	if _, err := applyOverride(base, raw); err != nil {
-		problems = append(problems, fleet.FieldError{Path: overridePath, Message: strings.TrimPrefix(err.Error(), string(provider.Invalid)+": ")})
-	}
+	problems, _ = checkApplied(raw)
 	return problems
 }
 

@@ -43,7 +43,7 @@ type Settings struct {
 	EvictionPolicy string  `json:"eviction_policy,omitempty" enum:"Deallocate,Delete" default:"Delete" when:"spot=true" group:"Spot" doc:"What becomes of an evicted machine. Deallocate keeps it, with its disk that costs, until Headroom removes it, and tells why it stopped."`
 	MaxPrice       float64 `json:"max_price,omitempty" minimum:"0" maximum:"1000" when:"spot=true" group:"Spot" doc:"The most that an hour may cost, in US dollars; above it the machine is evicted. 0: the price of a machine that is not spot."`
 
-	ConfigOverride map[string]any `json:"config_override,omitempty" advanced:"true" group:"Machine" title:"Override" doc:"Laid over the VirtualMachine that is sent, as the REST API spells it: what these settings do not expose, such as identity or licenseType. Unknown keys are refused."`
+	ConfigOverride map[string]any `json:"config_override,omitempty" advanced:"true" group:"Machine" title:"Override" doc:"Laid over the VirtualMachine that is sent, as the REST API spells it: what these settings do not expose, such as identity or licenseType. Unknown keys and values are refused."`
 }
 
 // Plan is what an image of a third party is bought by.

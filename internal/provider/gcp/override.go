@@ -39,7 +39,8 @@ func checkOverride(raw map[string]any) []fleet.FieldError {
 	numbers, _ := respell(doc, reflect.TypeFor[compute.Instance](), false).(map[string]any)
 	problems := settings.CheckOverride(numbers, reflect.TypeFor[compute.Instance](), settings.JSONNames, overridePath)
 	for _, key := range sortedKeys(doc) {
-		if why, ok := notOverridden[key]; ok {
+		unprotected := key == "deletionProtection" && doc[key] == false // as copies of requests say
+		if why, ok := notOverridden[key]; ok && !unprotected {
 			problems = append(problems, fleet.FieldError{Path: overridePath + "." + key, Message: why})
 		}
 	}
@@ -60,9 +61,7 @@ func checkOverride(raw map[string]any) []fleet.FieldError {
 	if len(problems) > 0 {
 		return problems
 	}
-	if _, err := applyOverride(&compute.Instance{}, raw); err != nil {
-		problems = append(problems, fleet.FieldError{Path: overridePath, Message: strings.TrimPrefix(err.Error(), string(provider.Invalid)+": ")})
-	}
+	problems, _ = checkApplied(raw)
 	return problems
 }
 

@@ -92,7 +92,7 @@ type Settings struct {
 	ProvisioningModel string `json:"provisioning_model,omitempty" enum:"standard,spot" default:"standard" group:"Machine" doc:"spot machines are cheaper and are taken away with 30 s notice when Google wants the capacity back."`
 
 	SSHPublicKey   string         `json:"ssh_public_key,omitempty" maxLength:"16384" advanced:"true" group:"Access" doc:"Public key that startup scripts get as {ssh_key}. Google Cloud itself takes keys by OS Login or by the metadata key ssh-keys."`
-	ConfigOverride map[string]any `json:"config_override,omitempty" advanced:"true" group:"Machine" title:"Override" doc:"Laid over the Instance that is sent to instances.insert, as the REST API spells it: what these settings do not expose, such as shieldedInstanceConfig. Unknown keys are refused."`
+	ConfigOverride map[string]any `json:"config_override,omitempty" advanced:"true" group:"Machine" title:"Override" doc:"Laid over the Instance that is sent to instances.insert, as the REST API spells it: what these settings do not expose, such as shieldedInstanceConfig. Unknown keys and values are refused."`
 }
 
 // ServiceAccount is attached to machines.
@@ -151,12 +151,18 @@ const (
 )
 
 // Warnings implements settings.Warner: configs from before there were these
-// fields must not break unseen.
+// fields must not break unseen, and an override may have values that only Google
+// knows.
 func (s *Settings) Warnings() []string {
-	if s.system() != "" {
-		return nil
+	var out []string
+	if s.system() == "" {
+		out = append(out, "os_type: "+guessed+"; "+toGuess)
 	}
-	return []string{"os_type: " + guessed + "; " + toGuess}
+	if len(s.ConfigOverride) > 0 {
+		_, more := checkApplied(s.ConfigOverride)
+		out = append(out, more...)
+	}
+	return out
 }
 
 // Validate implements settings.Validator.

@@ -175,7 +175,8 @@ func checkOverride(raw map[string]any) []fleet.FieldError {
 	if len(problems) > 0 {
 		return problems
 	}
-	return checkTypes(doc, path)
+	problems, _ = checkTypes(doc, path)
+	return problems
 }
 
 func forbiddenKeys(doc map[string]any, path string) []fleet.FieldError {
@@ -218,14 +219,17 @@ func lookUp(doc map[string]any, keys ...string) (value any, ok bool) {
 // checkTypes decodes the override as the SDK does, and encodes it again: what
 // has not come through, at any depth, is not known. That finds what is wrong in
 // types that stand for one of several, such as platform_config.
-func checkTypes(doc map[string]any, path string) []fleet.FieldError {
+func checkTypes(doc map[string]any, path string) (problems []fleet.FieldError, warnings []string) {
+	refuse := func(path, why string) ([]fleet.FieldError, []string) {
+		return []fleet.FieldError{{Path: path, Message: why}}, nil
+	}
 	sent, _ := camelCased(doc, "").(map[string]any)
 	if source, ok := sent["sourceDetails"].(map[string]any); ok { // machines are made of images
 		sent["sourceDetails"] = settings.MergePatch(map[string]any{"sourceType": "image"}, source)
 	}
 	text, err := json.Marshal(sent)
 	if err != nil {
-		return []fleet.FieldError{{Path: path, Message: "cannot be read: " + err.Error()}}
+		return refuse(path, "cannot be read: "+err.Error())
 	}
 	var details core.LaunchInstanceDetails
 	if err := json.Unmarshal(text, &details); err != nil {
@@ -236,15 +240,18 @@ func checkTypes(doc map[string]any, path string) []fleet.FieldError {
 			for _, p := range strings.Split(wrong.Field, ".") {
 				parts = append(parts, snake(p))
 			}
-			return []fleet.FieldError{{Path: at + "." + strings.Join(parts, "."), Message: "is " + wrong.Value + " where Oracle's API wants " + wrong.Type.String()}}
+			return refuse(at+"."+strings.Join(parts, "."), "is "+wrong.Value+" where Oracle's API wants "+wrong.Type.String())
 		}
-		return []fleet.FieldError{{Path: at, Message: "cannot be read: " + err.Error()}}
+		return refuse(at, "cannot be read: "+err.Error())
 	}
 	again, err := asJSON(details)
 	if err != nil {
-		return []fleet.FieldError{{Path: path, Message: "cannot be encoded: " + err.Error()}}
+		return refuse(path, "cannot be encoded: "+err.Error())
 	}
-	return compare(doc, again, path, "")
+	if problems := compare(doc, again, path, ""); len(problems) > 0 {
+		return problems, nil
+	}
+	return checkValues(doc, details, path)
 }
 
 // compare finds keys of a document that its other spelling does not have, and

@@ -80,7 +80,7 @@ type Settings struct {
 	DefinedTags  map[string]map[string]string `json:"defined_tags,omitempty" advanced:"true" group:"Machine" doc:"Defined tags of instances and their network interfaces: namespaces with their keys and values."`
 
 	OSType         string         `json:"os_type,omitempty" enum:"linux,windows" default:"linux" group:"Startup" title:"Operating system" doc:"Operating system of the image: decides whether cloud-init or Cloudbase-Init reads the startup script."`
-	ConfigOverride map[string]any `json:"config_override,omitempty" advanced:"true" group:"Machine" title:"Override" doc:"Laid over the LaunchInstanceDetails that are sent, with keys in snake_case as Oracle's Python SDK spells them, bare or inside of launch_instance_details: what these settings do not expose. Unknown keys are refused."`
+	ConfigOverride map[string]any `json:"config_override,omitempty" advanced:"true" group:"Machine" title:"Override" doc:"Laid over the LaunchInstanceDetails that are sent, with keys in snake_case as Oracle's Python SDK spells them, bare or inside of launch_instance_details: what these settings do not expose. Unknown keys and values are refused."`
 }
 
 const (
