@@ -18,6 +18,7 @@ type backend struct {
 	writers      *pool
 	readers      *pool
 	lanes, batch int // leaders at once, closures in one commit
+	full         int // closures of a commit up to which it takes in those that come while it runs; 0: none
 
 	beginWrite, beginRead string
 	migrate               func(context.Context) (version int64, err error)

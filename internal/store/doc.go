@@ -9,8 +9,9 @@
 // [Store.Write] runs a closure in a transaction and returns once the commit is
 // durable. Concurrent writers share a commit: the first becomes leader, runs
 // the closures that queued up behind it, each under its own savepoint, commits
-// once, answers everybody and hands the lead on. A lone writer runs inline in
-// its own goroutine; the package starts no goroutine of its own.
+// once, answers everybody and hands the lead on. On SQLite those that come while
+// it runs join it before the commit. A lone writer runs inline in its own
+// goroutine; the package starts no goroutine of its own.
 //
 // On PostgreSQL, statements whose answer nobody waits for are sent together with
 // the next one (pipeline.go), and several connections commit at once, of which

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
@@ -107,21 +108,40 @@ func (s *Store) write(ctx context.Context, q *writeQueue, fn func(*Tx) error) er
 
 // lead runs one batch of q that begins with j and hands the lead on.
 func (s *Store) lead(q *writeQueue, j *job) {
-	batch := q.take(j)
+	b := &batch{jobs: q.take(j), queue: q}
 	answered := false
 	defer func() {
 		q.handOn()
-		for _, b := range batch[1:] {
+		for _, other := range b.jobs[1:] {
 			if !answered {
 				// A closure has ended this goroutine (runtime.Goexit, as
 				// t.FailNow does): nothing of the batch was committed.
-				b.err = errors.New("the goroutine that ran the transaction ended inside of a closure")
+				other.err = errors.New("the goroutine that ran the transaction ended inside of a closure")
 			}
-			b.wake <- signalDone
+			other.wake <- signalDone
 		}
 	}()
-	s.runBatch(batch)
+	s.runBatch(b)
 	answered = true
+}
+
+// batch is what one commit is for.
+type batch struct {
+	jobs  []*job
+	queue *writeQueue // nil: nobody joins it
+}
+
+// admit takes in those who have lined up since the batch began, as long as it
+// has fewer than full closures. They have a commit less to wait for, and a
+// commit costs the same for more of them.
+func (b *batch) admit(full int) {
+	if b.queue == nil || len(b.jobs) >= full {
+		return
+	}
+	q := b.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	b.jobs = append(b.jobs, q.shift(full-len(b.jobs))...)
 }
 
 // join adds a job; lead: its caller is a leader at once.
@@ -156,13 +176,20 @@ func (q *writeQueue) leave(j *job) bool {
 func (q *writeQueue) take(j *job) []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := min(len(q.jobs), q.most-1)
-	batch := append(make([]*job, 0, n+1), j)
-	batch = append(batch, q.jobs[:n]...)
+	return append([]*job{j}, q.shift(q.most-1)...)
+}
+
+// shift takes the first n of the queue, or all there are. mu is held.
+func (q *writeQueue) shift(n int) []*job {
+	n = min(n, len(q.jobs))
+	if n == 0 {
+		return nil
+	}
+	first := slices.Clone(q.jobs[:n])
 	rest := copy(q.jobs, q.jobs[n:])
 	clear(q.jobs[rest:])
 	q.jobs = q.jobs[:rest]
-	return batch
+	return first
 }
 
 // handOn makes the first in the queue leader in place of the present one.
@@ -176,9 +203,7 @@ func (q *writeQueue) handOn() {
 		}
 		return
 	}
-	next := q.jobs[0]
-	q.jobs = append(q.jobs[:0], q.jobs[1:]...)
-	next.wake <- signalLead
+	q.shift(1)[0].wake <- signalLead
 }
 
 // close refuses further jobs; the channel is closed when the last is done.

@@ -17,6 +17,8 @@ import (
 const (
 	sqliteReaders = 4
 	sqliteBatch   = 128
+	// The flush shared by so many is little to each of them.
+	sqliteFull = 32
 )
 
 func openSQLite(rawURL string) (backend, error) {
@@ -85,6 +87,7 @@ func sqliteBackend(name string, writers, readers *pool) backend {
 		readers:    readers,
 		lanes:      1,
 		batch:      sqliteBatch,
+		full:       sqliteFull,
 		beginWrite: "BEGIN IMMEDIATE",
 		beginRead:  "BEGIN",
 		classify:   func(err error, _ bool) (fate, error) { return classifySQLite(name, err) },

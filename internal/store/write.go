@@ -24,8 +24,8 @@ func (e *lostError) Error() string { return e.err.Error() }
 
 // runBatch runs the closures in one transaction. When that transaction is lost
 // they run one by one, so that the one that cannot be committed harms no other.
-func (s *Store) runBatch(batch []*job) {
-	ctx := context.WithoutCancel(batch[0].ctx)
+func (s *Store) runBatch(b *batch) {
+	ctx := context.WithoutCancel(b.jobs[0].ctx)
 	if s.db.postgres {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, postgresWriteTimeout)
@@ -34,25 +34,25 @@ func (s *Store) runBatch(batch []*job) {
 	c, err := s.db.writers.get(ctx)
 	if err != nil {
 		_, shown := s.db.classify(err, true)
-		for _, j := range batch {
+		for _, j := range b.jobs {
 			j.err = shown
 		}
 		return
 	}
 	defer s.db.writers.put(c)
 
-	if s.attemptTogether(ctx, c, batch) {
+	if s.attemptTogether(ctx, c, b) {
 		return
 	}
-	for _, j := range batch {
+	for _, j := range b.jobs {
 		s.runAlone(c, j)
 	}
 }
 
-func (s *Store) attemptTogether(ctx context.Context, c *conn, batch []*job) bool {
+func (s *Store) attemptTogether(ctx context.Context, c *conn, b *batch) bool {
 	s.alone.RLock()
 	defer s.alone.RUnlock()
-	return s.attempt(ctx, c, batch, 0) == nil
+	return s.attempt(ctx, c, b, 0) == nil
 }
 
 // runAlone runs one closure, a few times if need be, while no other lane of
@@ -67,7 +67,7 @@ func (s *Store) runAlone(c *conn, j *job) {
 		defer cancel()
 	}
 	for try := 1; ; try++ {
-		lost := s.attempt(ctx, c, []*job{j}, try)
+		lost := s.attempt(ctx, c, &batch{jobs: []*job{j}}, try)
 		if lost == nil {
 			return
 		}
@@ -78,9 +78,9 @@ func (s *Store) runAlone(c *conn, j *job) {
 	}
 }
 
-// attempt runs the jobs in one transaction on c and answers them, unless the
+// attempt runs a batch in one transaction on c and answers it, unless the
 // transaction is lost.
-func (s *Store) attempt(ctx context.Context, c *conn, jobs []*job, alone int) *lostError {
+func (s *Store) attempt(ctx context.Context, c *conn, b *batch, alone int) *lostError {
 	w := &writing{s: s, ctx: ctx, c: c, alone: alone}
 	if lost := w.begin(); lost != nil {
 		return lost
@@ -89,15 +89,19 @@ func (s *Store) attempt(ctx context.Context, c *conn, jobs []*job, alone int) *l
 	succeeded := false
 	var numbered []event
 	var changed changeSet
-	for _, j := range jobs {
+	for i := 0; i < len(b.jobs); i++ {
+		j := b.jobs[i]
 		j.err, j.panicked, j.events, j.changed = nil, nil, nil, changeSet{}
-		if lost := w.run(j, len(jobs) > 1); lost != nil {
+		if lost := w.run(j, len(b.jobs) > 1); lost != nil {
 			return lost
 		}
 		if j.err == nil && j.panicked == nil {
 			succeeded = true
 			numbered = append(numbered, j.events...)
 			changed.add(j.changed)
+		}
+		if i == len(b.jobs)-1 {
+			b.admit(s.db.full)
 		}
 	}
 	if !succeeded {
@@ -120,7 +124,7 @@ func (s *Store) attempt(ctx context.Context, c *conn, jobs []*job, alone int) *l
 		return lost
 	}
 	if err != nil {
-		for _, j := range jobs {
+		for _, j := range b.jobs {
 			if j.err == nil && j.panicked == nil {
 				j.err = err
 			}
@@ -131,7 +135,7 @@ func (s *Store) attempt(ctx context.Context, c *conn, jobs []*job, alone int) *l
 		turn.deliver(numbered)
 	}
 	if err := s.fault(AfterCommit); err != nil {
-		for _, j := range jobs {
+		for _, j := range b.jobs {
 			if j.err == nil && j.panicked == nil {
 				j.err = err
 			}
