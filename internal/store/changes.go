@@ -62,6 +62,12 @@ func (c *changeSet) server(id string, s *fleet.Server) {
 	c.servers[id] = s
 }
 
+// objectsChanged notes that objects are changed.
+func (tx *Tx) objectsChanged() {
+	tx.changed.objects = true
+	tx.s.entrances.forget()
+}
+
 func (c *changeSet) add(more changeSet) {
 	if c.servers == nil {
 		c.servers = more.servers

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
 )
@@ -35,6 +36,19 @@ const entranceText = "SELECT '', '', ''," +
 
 // Entrance reads what decides how a session enters a pool.
 func (tx *Tx) Entrance(pool string) (Entrance, error) {
+	if tx.write {
+		if in, known := tx.s.entrances.get(pool, tx.s.clock.Now()); known {
+			return in, nil
+		}
+	}
+	in, err := tx.readEntrance(pool)
+	if err == nil && tx.write && in.Pool != nil && !in.Queued && !in.Staged {
+		tx.s.entrances.keep(pool, in, tx.s.clock.Now())
+	}
+	return in, err
+}
+
+func (tx *Tx) readEntrance(pool string) (Entrance, error) {
 	var in Entrance
 	err := tx.each(entranceText, []any{pool}, func(r row) error {
 		var kind fleet.Kind
@@ -63,6 +77,69 @@ func (tx *Tx) Entrance(pool string) (Entrance, error) {
 	// Not by the database, whose order depends on its collation.
 	slices.SortFunc(in.Zones, func(a, b NamedZone) int { return cmp.Compare(a.Name, b.Name) })
 	return in, nil
+}
+
+// freeEntrances remembers, on SQLite, the entrances of pools in which nobody waits
+// and nothing has been made ahead, which most sessions go through.
+//
+// This process is the only one that writes, and one transaction follows the
+// other, so that what a write transaction has read holds for the next until
+// something is written that says otherwise: a session that waits or is made
+// ahead, or an object. What is taken back may have been read meanwhile, so that
+// everything is forgotten then. What a read transaction sees is older than what
+// is being written: it takes no part.
+type freeEntrances struct {
+	on     bool
+	mu     sync.Mutex
+	byPool map[string]freeEntrance
+}
+
+type freeEntrance struct {
+	Entrance
+	at time.Time // when it was read
+}
+
+// Entrances are read again after so long, should somebody have changed the
+// database by hand; and all of them when there are too many.
+const (
+	entranceFor  = time.Minute
+	entranceMost = 1000
+)
+
+func (f *freeEntrances) get(pool string, now time.Time) (Entrance, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	in, known := f.byPool[pool]
+	age := now.Sub(in.at)
+	return in.Entrance, known && age >= 0 && age < entranceFor
+}
+
+func (f *freeEntrances) keep(pool string, in Entrance, now time.Time) {
+	if !f.on {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byPool == nil || len(f.byPool) >= entranceMost {
+		f.byPool = map[string]freeEntrance{}
+	}
+	f.byPool[pool] = freeEntrance{in, now}
+}
+
+// note is told of every session that is written.
+func (f *freeEntrances) note(s *fleet.Session) {
+	if s.State != fleet.SessionQueued && s.State != fleet.SessionStaged {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.byPool, s.Pool)
+}
+
+func (f *freeEntrances) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.byPool = nil
 }
 
 // decodedSpecs remembers specs by their text, which is read anew each time: a

@@ -148,7 +148,7 @@ func (tx *Tx) putObject(n, old *Object) (changed bool, err error) {
 	if err := tx.writeObject(n, old); err != nil {
 		return false, err
 	}
-	tx.changed.objects = true
+	tx.objectsChanged()
 	if n.Kind == fleet.KindVMProvider && (old == nil || old.Revision != n.Revision) {
 		return true, tx.keepRevision(n)
 	}
@@ -218,7 +218,7 @@ func (tx *Tx) DeleteObject(kind fleet.Kind, name string) error {
 		err = ErrNotFound
 	}
 	if err == nil {
-		tx.changed.objects = true
+		tx.objectsChanged()
 		err = tx.do(`INSERT INTO object_marks (kind, name, revision, version) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (kind, name) DO UPDATE SET revision = excluded.revision, version = excluded.version`,
 			string(kind), name, revision, version)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
 )
@@ -206,4 +207,42 @@ func TestLateComersOfALostCommit(t *testing.T) {
 		}
 	}
 	q.want()
+}
+
+// TestLateComerTakesBackWhatWasRead: what a closure has read after its own
+// writes is not known to the next one when they are taken back.
+func TestLateComerTakesBackWhatWasRead(t *testing.T) {
+	t.Parallel()
+	q := openQueued(t, nil)
+	waiting := &fleet.Session{Pool: "p", State: fleet.SessionQueued, Owner: "o"}
+	err := q.Write(t.Context(), func(tx *Tx) error {
+		if _, _, err := tx.PutObject(&Object{Kind: fleet.KindPool, Name: "p", Spec: []byte(`{"type":"server"}`)}, time.Now()); err != nil {
+			return err
+		}
+		return tx.InsertSession(waiting)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	boom := errors.New("boom")
+	var queued bool
+	errs := q.together(fine, func(tx *Tx) error {
+		s := *waiting
+		s.State = fleet.SessionEnded
+		err := tx.SaveSession(&s)
+		if err == nil {
+			_, err = tx.Entrance("p")
+		}
+		return errors.Join(err, boom)
+	}, func(tx *Tx) error {
+		in, err := tx.Entrance("p")
+		queued = in.Queued
+		return err
+	})
+	if errs[0] != nil || !errors.Is(errs[1], boom) || errs[2] != nil {
+		t.Fatal(errs)
+	}
+	if !queued {
+		t.Error("the session that waits has been forgotten")
+	}
 }

@@ -77,6 +77,7 @@ func (tx *Tx) InsertSession(s *fleet.Session) error {
 	}
 	n.Version = 1
 	normaliseSession(&n)
+	tx.s.entrances.note(&n)
 	err := tx.enqueue(&n)
 	if err == nil {
 		args := []any{
@@ -121,6 +122,7 @@ func (tx *Tx) enqueue(s *fleet.Session) error {
 func (tx *Tx) SaveSession(s *fleet.Session) error {
 	n := *s
 	normaliseSession(&n)
+	tx.s.entrances.note(&n)
 	err := tx.enqueue(&n)
 	var prior string
 	var found bool

@@ -53,13 +53,14 @@ type Store struct {
 	faults       func(Stage) error
 	installation string
 
-	queue    writeQueue
-	sessions *writeQueue // of what claims capacity or gives it back; &queue on SQLite
-	order    commitOrder
-	changes  changeLog
-	specs    decodedSpecs
-	alone    sync.RWMutex // held for writing while a closure runs alone
-	closed   atomic.Bool
+	queue     writeQueue
+	sessions  *writeQueue // of what claims capacity or gives it back; &queue on SQLite
+	order     commitOrder
+	changes   changeLog
+	specs     decodedSpecs
+	entrances freeEntrances
+	alone     sync.RWMutex // held for writing while a closure runs alone
+	closed    atomic.Bool
 }
 
 // Open opens the database, brings its schema up to date and returns a store.
@@ -92,6 +93,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.entrances.on = !s.db.postgres
 	s.queue.lanes, s.queue.most = s.db.lanes, s.db.batch
 	if s.db.postgres {
 		s.sessions = &writeQueue{lanes: 1, most: s.db.batch}

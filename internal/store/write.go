@@ -279,6 +279,7 @@ func (w *writing) undo(shared bool) *lostError {
 		w.rollback()
 		return nil
 	}
+	w.s.entrances.forget()
 	if !w.c.takeBack() {
 		return nil
 	}
@@ -322,6 +323,7 @@ func (w *writing) rollback() {
 		return
 	}
 	w.open = false
+	w.s.entrances.forget()
 	if !w.c.forget() {
 		return
 	}
