@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/util/workqueue"
@@ -130,6 +131,8 @@ type loops struct {
 	restUntil  map[string]time.Time
 	dnsNames   []string // of the DNS providers
 	stopped    bool
+
+	dueSoon atomic.Bool // a look at what is due stands in the queue, dueDelay off at most
 }
 
 func (l *loops) stop() {
@@ -214,6 +217,10 @@ const (
 	keyRetain = "retain"
 )
 
+// dueDelay gathers sessions that come together: one look finds when the first of
+// them is due. No life time is so short that it matters.
+const dueDelay = 100 * time.Millisecond
+
 // keySweep marks the names of DNS providers that are to be swept.
 const keySweep = "sweep:"
 
@@ -221,6 +228,9 @@ const keySweep = "sweep:"
 const dnsDelay = 200 * time.Millisecond
 
 func (l *loops) stepSessions(_ context.Context, key string) (time.Duration, error) {
+	if key == keyExpire {
+		l.dueSoon.Store(false) // before the look: who comes from now on asks for another
+	}
 	return l.owned(keySystem, func(ctx context.Context) (time.Duration, error) {
 		if key == keyRetain {
 			return retainEvery, l.c.Retain(ctx)
@@ -380,85 +390,4 @@ func (l *loops) enqueueAll(ctx context.Context) error {
 	}
 	l.sessions.Add(keyExpire)
 	return nil
-}
-
-// wake turns committed events into work. It is called in the order of the
-// commits and must be quick.
-func (l *loops) wake(events []fleet.Event) {
-	for _, e := range events {
-		w := WakeFor(e)
-		if w.Provider != "" && w.Server != "" {
-			l.mu.Lock()
-			l.providerOf[w.Server] = w.Provider
-			l.mu.Unlock()
-		}
-		if w.Pool != "" {
-			l.pools.Add(w.Pool)
-		}
-		if w.Server != "" {
-			l.stepServer(w.Server)
-		}
-		if e.Kind == fleet.EventKindServer {
-			l.wakeDNS()
-		}
-		if w.Sessions {
-			l.sessions.Add(keyExpire)
-		}
-		if w.Configured {
-			// Which pools a change touches is not worth knowing: a pool that has
-			// nothing to do is quick. A commit hook must not read the database.
-			l.unresolved.Add(keyAll)
-		}
-		if w.Settings {
-			l.unresolved.Add(keyReset + w.Provider)
-		}
-		if e.Data["phase"] == string(fleet.PhaseGone) {
-			l.mu.Lock()
-			delete(l.providerOf, e.ID)
-			l.mu.Unlock()
-		}
-	}
-}
-
-// Wake is work that an event makes worthwhile.
-type Wake struct {
-	Pool       string
-	Server     string // id
-	Provider   string // of the server, or whose settings have changed
-	Sessions   bool   // a session may be due
-	Configured bool   // an object has changed: every pool is looked at
-	Settings   bool   // a VM provider has changed: Provider is asked anew
-}
-
-// WakeFor says what an event makes worthwhile.
-func WakeFor(e fleet.Event) Wake {
-	switch e.Kind {
-	case fleet.EventKindServer:
-		w := Wake{Pool: e.Pool}
-		if e.Data["phase"] != string(fleet.PhaseGone) {
-			w.Server = e.ID
-			w.Provider, _ = e.Data["vm_provider"].(string)
-		}
-		return w
-	case fleet.EventKindSession:
-		// A session that has ended is not due any more; one that takes its place
-		// has an event of its own.
-		w := Wake{Pool: e.Pool, Sessions: e.Type != fleet.EventSessionEnded}
-		if e.Type == fleet.EventSessionEnded {
-			w.Server, _ = e.Data["server_id"].(string)
-		}
-		return w
-	case fleet.EventKindToken:
-		return Wake{}
-	case string(fleet.KindPool):
-		return Wake{Configured: e.Type != fleet.EventPoolDecision}
-	case string(fleet.KindVMProvider):
-		changed := e.Type == fleet.EventObjectUpdated || e.Type == fleet.EventObjectCreated
-		w := Wake{Configured: true, Settings: changed}
-		if changed {
-			w.Provider = e.Name
-		}
-		return w
-	}
-	return Wake{Configured: true}
 }
