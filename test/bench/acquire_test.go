@@ -103,11 +103,11 @@ func settle(b *testing.B, a *app.App, p auth.Principal) {
 func acquireAll(b *testing.B, places int, how string, acquire func(ctx context.Context, user string) (string, error), end func(ctx context.Context, id string) error) float64 {
 	b.Helper()
 	var all []time.Duration
-	var busy time.Duration
+	var busy, used time.Duration
 	for len(all) < acquires {
 		n := min(acquires-len(all), places*fullestToFill/100)
 		took, ids := make([]time.Duration, n), make([]string, n)
-		began := time.Now() //nolint:forbidigo // what is measured is real time
+		began, cpu := time.Now(), cpuTime(b) //nolint:forbidigo // what is measured is real time
 		together(n, func(i int) {
 			t := time.Now() //nolint:forbidigo // as above
 			id, err := acquire(b.Context(), fmt.Sprint("user", i))
@@ -117,6 +117,7 @@ func acquireAll(b *testing.B, places int, how string, acquire func(ctx context.C
 			took[i], ids[i] = time.Since(t), id //nolint:forbidigo // as above
 		})
 		busy += time.Since(began) //nolint:forbidigo // as above
+		used += cpuTime(b) - cpu
 		all = append(all, took...)
 		together(n, func(i int) {
 			if err := end(b.Context(), ids[i]); err != nil {
@@ -129,6 +130,7 @@ func acquireAll(b *testing.B, places int, how string, acquire func(ctx context.C
 	}
 	slices.Sort(all)
 	note(b, how+" rate", float64(len(all))/busy.Seconds(), "/s", "")
+	note(b, how+" cpu", float64(used.Microseconds())/float64(len(all)), "us", "")
 	note(b, how+" p50", percentile(all, 50), "ms", "")
 	p99 := percentile(all, 99)
 	note(b, how+" p99", p99, "ms", "")
