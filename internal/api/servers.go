@@ -101,6 +101,13 @@ func (a *api) servers() {
 		return &out[fleet.Server]{s}, err
 	})
 	register(a, route{
+		id: "forget_server", method: http.MethodPost, path: base + "/{name}/forget", tag: tag, summary: "Let go of a server that cannot be deleted", auth: tokenScheme,
+		description: "The server is gone and no longer counts, and its machine is left to you: one that still bears its marks is swept as an orphan, any other one stays. Refused unless the server is being deleted. Only the role admin may.",
+	}, func(ctx context.Context, in *ServerName) (*out[fleet.Server], error) {
+		s, err := a.Service.Forget(ctx, who(ctx), in.Name)
+		return &out[fleet.Server]{s}, err
+	})
+	register(a, route{
 		id: "delete_server", method: http.MethodDelete, path: base + "/{name}", tag: tag, summary: "Give a server up", auth: tokenScheme,
 		description: "Refused while it holds sessions, unless force ends them.",
 	}, func(ctx context.Context, in *struct {

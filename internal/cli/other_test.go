@@ -103,6 +103,10 @@ func TestServers(t *testing.T) {
 	if r.code != cli.ExitRefused || r.out != "server/up back in service\n" || !strings.Contains(r.err, "server dead is failed, not draining") {
 		t.Errorf("got %+v", r)
 	}
+	a.on("POST servers/up/forget", 200, server("up", "gone", nil))
+	if r = a.run("server", "forget", "up"); r.code != 0 || r.out != "server/up forgotten\n" {
+		t.Errorf("got %+v", r)
+	}
 }
 
 func TestCompletion(t *testing.T) {

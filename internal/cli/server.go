@@ -13,7 +13,7 @@ import (
 
 func (a *app) serverCommand() *cobra.Command {
 	return group("server", "Drain, retry, delete and register machines", "", groupUse,
-		a.serverDrain(), a.serverUndrain(), a.serverRetry(), a.serverDelete(), a.serverRegister(), a.serverPassword(),
+		a.serverDrain(), a.serverUndrain(), a.serverRetry(), a.serverDelete(), a.serverForget(), a.serverRegister(), a.serverPassword(),
 		a.listCommand(serverKind(), "  headroom server list --pool desktops --phase ready"),
 		a.oneCommand(serverKind(), "NAME", "  headroom server get hr-3k5d8f2ahq7c -o yaml"))
 }
@@ -102,6 +102,20 @@ machine with live sessions is refused; with --force its sessions end.`,
 	return a.eachServer(cmd, "deleting", func(ctx context.Context, c *client.Client, name string) error {
 		return c.DeleteServer(ctx, name, force)
 	}, &wait)
+}
+
+func (a *app) serverForget() *cobra.Command {
+	return a.eachServer(&cobra.Command{
+		Use: "forget NAME...", Short: "Let go of machines that cannot be deleted",
+		Long: `Let go of servers that are being deleted and whose machines the cloud does not
+delete, as when somebody has taken a machine over and removed its marks, or when
+nobody has the credentials any more. The servers are gone and no longer count;
+what is left in the cloud is yours. A machine that still bears the marks of its
+server is swept as an orphan. Each is an event. Only the role admin may.`,
+		Example: "  headroom server forget hr-3k5d8f2ahq7c",
+	}, "forgotten", func(ctx context.Context, c *client.Client, name string) error {
+		return c.ForgetServer(ctx, name)
+	}, nil)
 }
 
 func (a *app) serverPassword() *cobra.Command {

@@ -60,6 +60,12 @@ func (c *Client) RetryServer(ctx context.Context, name string) error {
 	return err
 }
 
+// ForgetServer lets go of a server whose machine cannot be deleted.
+func (c *Client) ForgetServer(ctx context.Context, name string) error {
+	_, err := c.do(ctx, request{method: http.MethodPost, path: []string{"servers", name, "forget"}, repeat: true})
+	return err
+}
+
 // DeleteServer deletes a server. With live sessions it is refused, unless
 // forced: then they end.
 func (c *Client) DeleteServer(ctx context.Context, name string, force bool) error {

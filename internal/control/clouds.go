@@ -36,6 +36,7 @@ type realm struct {
 	pausedBy map[string]time.Time // server id → not before, after an error
 	omits    map[string]int       // server id → listings in a row that left its machine out though it exists
 	unmade   map[string]time.Time // server id → moment of the create call that surely made no machine
+	leftOut  map[string]time.Time // server id → first listing without its machine whose id another one has
 }
 
 func (r *realm) lastListing() *provider.Listing { return r.client.Latest() }
@@ -173,7 +174,7 @@ func (cs *clouds) open(ctx context.Context, name string, revision int64, o *stor
 			provider: name, key: key, place: place, revision: o.Revision, client: client,
 			short: map[string]time.Time{}, deleted: map[string]time.Time{}, pausedBy: map[string]time.Time{},
 			omits:  map[string]int{},
-			unmade: map[string]time.Time{},
+			unmade: map[string]time.Time{}, leftOut: map[string]time.Time{},
 		}
 	}
 	cs.mu.Lock()

@@ -78,7 +78,7 @@ type handOverWorld struct {
 
 // newHandOverWorld has anna and berta in one account and carla in another; anna
 // has made a machine.
-func newHandOverWorld(t *testing.T) *handOverWorld {
+func newHandOverWorld(t *testing.T, edit ...func(*provider.Kind)) *handOverWorld {
 	t.Helper()
 	clock := clocktesting.NewFakeClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	st, err := store.Open(t.Context(), store.Options{URL: "sqlite://:memory:", Clock: clock})
@@ -90,6 +90,10 @@ func newHandOverWorld(t *testing.T) *handOverWorld {
 	w := &handOverWorld{t: t, clock: clock, server: "server-1", accounts: &accounts{
 		cloudOf: map[string]*sim.Cloud{"anna": ours, "berta": ours, "carla": other}, revoked: map[string]bool{}, asked: map[string]int{},
 	}}
+	kind := sim.Kind(nil)
+	for _, e := range edit {
+		e(&kind)
+	}
 	owner := provider.Owner{Installation: st.Installation(), Provider: "v"}
 	w.Controller = New(Deps{
 		Store: st, Clock: clock, Log: slog.New(slog.DiscardHandler),
@@ -101,7 +105,7 @@ func newHandOverWorld(t *testing.T) *handOverWorld {
 			}
 			name := fmt.Sprint(spec.Settings["user"])
 			return provider.NewClient(provider.ClientOptions{
-				Kind: sim.Kind(nil), Clock: clock, Owner: owner,
+				Kind: kind, Clock: clock, Owner: owner,
 				Driver: user{w.accounts.cloudOf[name].Driver(sim.Behaviour{}), w.accounts, name},
 			}), nil
 		},

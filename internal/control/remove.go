@@ -104,8 +104,12 @@ func (c *Controller) stepDeleting(ctx context.Context, s *fleet.Server) (time.Du
 	}
 	err = r.client.Delete(ctx, s.ProviderID, s.ID)
 	if provider.ClassOf(err) == provider.Conflict && err != nil {
-		if inst, getErr := r.client.Get(ctx, s.ProviderID); getErr == nil && r.another(inst, s) {
-			err = provider.Errorf(provider.NotFound, "another machine has its id")
+		over, why, stepErr := c.stepTaken(ctx, r, s)
+		if over || stepErr != nil {
+			return never, stepErr
+		}
+		if why != "" {
+			err = provider.Errorf(provider.Conflict, "%s", why)
 		}
 	}
 	switch class := provider.ClassOf(err); {
@@ -208,6 +212,7 @@ func (r *realm) unmarkDeleted(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.deleted, id)
+	delete(r.leftOut, id)
 }
 
 // listedSince says that a complete listing began after t.

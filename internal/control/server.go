@@ -156,14 +156,6 @@ func (r *realm) find(s *fleet.Server) (provider.Instance, bool) {
 	return provider.Instance{}, false
 }
 
-// another says that a machine with the id of the server's bears the marks of
-// somebody else: on hypervisors where the client chooses ids, that of a machine
-// which is gone can come back. One without any marks may still be ours: somebody
-// may have removed them.
-func (r *realm) another(inst provider.Instance, s *fleet.Server) bool {
-	return inst.Tags != (provider.Tags{}) && (inst.Tags.Owner() != r.client.Owner() || inst.Tags.Server != s.ID)
-}
-
 // checkAlive ends the life of a machine that the cloud no longer has or has
 // given up. done says that the step is over.
 func (c *Controller) checkAlive(ctx context.Context, r *realm, s *fleet.Server, inst provider.Instance, seen bool) (done bool, next time.Duration, err error) {
@@ -180,7 +172,7 @@ func (c *Controller) checkAlive(ctx context.Context, r *realm, s *fleet.Server, 
 		case err != nil:
 			return true, provider.Backoff(provider.ClassOf(err), s.Unseen), nil
 		case r.another(got, s):
-			return true, 0, c.lose(ctx, s, "the cloud no longer has the machine; another one has its id")
+			return true, 0, c.lose(ctx, s, "the cloud no longer has the machine: "+taken(got, s))
 		}
 		inst = got
 	}

@@ -17,6 +17,12 @@ type Kind struct {
 	About string // one sentence
 	VM    bool   // the machines are virtual machines; false must be said to the user
 
+	// IDsComeBack says that the id of a machine which is gone may be given to
+	// another one, as where clients choose numbers. Instance.CreatedAt then tells
+	// them apart, and is right to within an hour. Better is an id with a part that
+	// is never used again.
+	IDsComeBack bool
+
 	// NewSettings returns a pointer to a zero settings struct; its tags are the
 	// only definition of the settings.
 	NewSettings func() any

@@ -166,6 +166,37 @@ func (s *Service) Retry(ctx context.Context, p auth.Principal, name string) (fle
 	})
 }
 
+// Forget lets go of a server whose machine cannot be deleted, and leaves the
+// machine to the caller: the row is gone, and a machine that still bears its
+// marks is swept as an orphan, any other one stays. It is refused before the
+// server is being deleted.
+func (s *Service) Forget(ctx context.Context, p auth.Principal, name string) (fleet.Server, error) {
+	if err := p.Need(auth.Configure); err != nil {
+		return fleet.Server{}, err
+	}
+	return s.changeServer(ctx, p, name, func(tx *store.Tx, server *fleet.Server, now time.Time) error {
+		switch {
+		case server.Phase == fleet.PhaseGone:
+			return nil
+		case server.Phase != fleet.PhaseDeleting:
+			return fleet.Errorf(fleet.CodeConflict, "server %s is %s: only a server that is being deleted can be let go of; delete it first", server.Name, server.Phase)
+		case server.Sessions > 0:
+			return fleet.Errorf(fleet.CodeInUse, "server %s holds %s, which end with its deletion: try again", server.Name, count(server.Sessions, "session"))
+		}
+		machine := "it had no machine that is known"
+		if server.ProviderID != "" {
+			machine = fmt.Sprintf("machine %s of VM provider %s was not seen to be deleted", server.ProviderID, server.VMProvider)
+		}
+		if err := server.Move(fleet.PhaseGone, fmt.Sprintf("let go of by %s: %s; before that: %s", p.Actor(), machine, server.Reason), now); err != nil {
+			return err
+		}
+		if err := tx.DeleteAgentCredentials(server.ID); err != nil {
+			return fmt.Errorf("deleting the agent credential of server %s: %w", server.Name, err)
+		}
+		return saveServer(tx, server, fleet.PhaseDeleting, p.Actor())
+	})
+}
+
 // DeleteServer gives up a server. One with live sessions is refused unless
 // force is set; its sessions end in the same transaction then. A fixed server
 // is gone at once; the machine of any other is deleted in its cloud first.

@@ -47,6 +47,32 @@ func TestDrainAndBack(t *testing.T) {
 	wantCode(t, err, fleet.CodeNotFound)
 }
 
+func TestForget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.apply(basic)
+	w.server("s1")
+	_, err := w.Forget(w.ctx, admin, "s1")
+	wantCode(t, err, fleet.CodeConflict, "is ready", "delete it first")
+	if _, err := w.DeleteServer(w.ctx, operator, "s1", false); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Forget(w.ctx, operator, "s1")
+	wantCode(t, err, fleet.CodeForbidden)
+	s, err := w.Forget(w.ctx, admin, "s1")
+	if err != nil || s.Phase != fleet.PhaseGone || !strings.HasPrefix(s.Reason, "let go of by "+admin.Actor()+": ") || !strings.Contains(s.Reason, "before that: deleted by "+operator.Actor()) {
+		t.Errorf("server %+v, error %v", s, err)
+	}
+	if e := w.lastEvent(fleet.EventKindServer, "hr-s1"); e.Actor != admin.Actor() || e.Data["from"] != "deleting" || e.Message != s.Reason {
+		t.Errorf("event %+v", e)
+	}
+	if _, err := w.Forget(w.ctx, admin, "s1"); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	_, err = w.Forget(w.ctx, admin, "none")
+	wantCode(t, err, fleet.CodeNotFound)
+}
+
 func TestDeleteServer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -620,6 +620,48 @@ func TestFieldIDsThatComeBackAreNotConfused(t *testing.T) {
 	w.WantNothingLeft(installation(10, 0, ""), 3*time.Hour)
 }
 
+// The id of a machine that is gone is given to somebody else's, which bears no
+// marks at all. It is left alone, and nothing waits for it.
+func TestFieldAnIDGivenToAStranger(t *testing.T) {
+	t.Parallel()
+	w := world.New(t, world.Options{Seed: 1, Manifest: installation(10, 4, ""), Behaviour: behaviour()})
+	w.Run(5 * time.Minute)
+	s := w.Acquire("p", 2, 256)
+	w.Run(3 * time.Hour)
+	w.WantReady("p", 3)
+	w.GiveAway(s)
+	w.Run(30 * time.Minute)
+	w.WantState(s, fleet.SessionEnded)
+	w.WantPhases(map[fleet.Phase]int{fleet.PhaseReady: 2, fleet.PhaseGone: 1})
+	w.WantMachines(3)
+	w.WantCalls(3, 0)
+}
+
+// Somebody removes the marks of a machine by hand. It may be ours: nobody's
+// session is ended, and it is not forgotten before somebody says so.
+func TestFieldMarksRemovedByHand(t *testing.T) {
+	t.Parallel()
+	w := world.New(t, world.Options{Seed: 1, Manifest: installation(10, 4, ""), Behaviour: behaviour()})
+	w.Run(5 * time.Minute)
+	s := w.Acquire("p", 2, 256)
+	w.Run(3 * time.Hour)
+	w.Strip(s)
+	w.Run(3 * time.Hour)
+	w.WantState(s, fleet.SessionActive)
+	w.WantReady("p", 3)
+	w.End(s)
+	w.Apply(installation(10, 0, ""))
+	w.Run(time.Hour)
+	w.DeleteOne("p") // its agent is not heard any more
+	w.Run(3 * time.Hour)
+	w.WantPhases(map[fleet.Phase]int{fleet.PhaseDeleting: 1, fleet.PhaseGone: 2})
+	w.WantMachines(1)
+	w.Forget()
+	w.Run(time.Hour)
+	w.WantPhases(map[fleet.Phase]int{fleet.PhaseGone: 3})
+	w.WantMachines(1)
+}
+
 // A ceiling was once exceeded by machines that were still being deleted.
 func TestFieldMachinesBeingDeletedCount(t *testing.T) {
 	t.Parallel()

@@ -93,6 +93,48 @@ func (w *World) VanishOf(session string) {
 	}
 }
 
+// GiveAway removes the machine of a session behind our back and gives its id to
+// somebody else's, which bears no marks.
+func (w *World) GiveAway(session string) {
+	w.t.Helper()
+	id := w.machineOf(session)
+	w.cloud.PlantAs(id, "theirs", w.clock.Now())
+}
+
+// Strip removes all marks of the machine of a session, as by hand.
+func (w *World) Strip(session string) {
+	w.t.Helper()
+	w.cloud.Remark(w.machineOf(session), func(t *provider.Tags) { *t = provider.Tags{} })
+}
+
+func (w *World) machineOf(session string) string {
+	w.t.Helper()
+	for _, m := range w.cloud.Instances() {
+		if m.Tags.Server == w.ledger.sessions[session].server {
+			return m.ID
+		}
+	}
+	w.Fail("wanted", "session %s has no machine", session)
+	return ""
+}
+
+// Forget lets go of the servers that are being deleted.
+func (w *World) Forget() {
+	w.t.Helper()
+	var names []string
+	w.read(func(tx *store.Tx) error {
+		list, err := tx.Servers(store.ServerFilter{Phases: []fleet.Phase{fleet.PhaseDeleting}})
+		for _, s := range list {
+			names = append(names, s.Name)
+		}
+		return err
+	})
+	for _, name := range names {
+		_, err := w.service.Forget(w.t.Context(), Admin(), name)
+		w.must(err, "letting go of "+name)
+	}
+}
+
 // Plant puts a machine there that nobody asked for.
 func (w *World) Plant(tags provider.Tags) { w.cloud.Plant("planted", tags) }
 

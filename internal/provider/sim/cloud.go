@@ -194,6 +194,37 @@ func (c *Cloud) Plant(name string, tags provider.Tags) string {
 	return m.id
 }
 
+// PlantAs puts a machine there that bears no marks, under an id of its own
+// choice, as made by somebody else at that time. It takes the place of one with
+// the id.
+func (c *Cloud) PlantAs(id, name string, made time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.clock.Now()
+	if m := c.byID[id]; m != nil && !m.gone(now) {
+		c.remove(m, now, now)
+	}
+	c.settle(now)
+	c.add(&machine{id: id, name: name, createdAt: made, runningAt: made})
+}
+
+// Remark changes the marks of a machine, as somebody may by hand; false when
+// there is none.
+func (c *Cloud) Remark(id string, change func(*provider.Tags)) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.clock.Now()
+	c.settle(now)
+	m := c.byID[id]
+	if m == nil || m.gone(now) {
+		return false
+	}
+	c.exist[m.tags.Owner()]--
+	change(&m.tags)
+	c.exist[m.tags.Owner()]++
+	return true
+}
+
 // PlantRemnant puts a disk there that belongs to no machine and returns its
 // id.
 func (c *Cloud) PlantRemnant(tags provider.Tags) string {

@@ -63,6 +63,8 @@ func Kind(resolve func(name string) *Cloud) provider.Kind {
 		About: "A cloud in the memory of the controller, for trying things out and for tests: its machines are imagined, and a restart of the controller loses them.",
 		VM:    false,
 
+		IDsComeBack: true, // see Behaviour.ReuseIDs
+
 		Defaults: provider.Defaults{
 			RateLimit: 0, Concurrency: 32, CallTimeout: provider.MaxCallTimeout,
 			BusyInterval: time.Second, RestInterval: 15 * time.Second,

@@ -187,6 +187,18 @@ func mutants() []mutant {
 			[]edit{{"internal/control/server.go", "case r.another(got, s):", "case false:"}, {"internal/control/doubt.go", "shown && inst.Tags.Server == s.ID {", "shown && inst.ID != \"\" {"}},
 		},
 		{
+			"marks-are-all", "a machine whose marks somebody has removed is taken for another's", `^TestFieldMarksRemoved`,
+			"internal/control/stranger.go",
+			"return inst.CreatedAt.Before(s.CreatedAt.Add(-ageDoubt)) || inst.CreatedAt.After(there.Add(ageDoubt))", "_ = there\n\treturn true",
+			nil,
+		},
+		{
+			"stranger-is-ours", "a machine without marks is taken for ours although it is younger", `^TestFieldAnIDGiven`,
+			"internal/control/stranger.go",
+			"|| inst.CreatedAt.After(there.Add(ageDoubt))", "|| there.IsZero()",
+			nil,
+		},
+		{
 			"spoken-forgotten", "a machine that has spoken is taken for one that was never made", `^TestFieldAMachineThatHasSpoken`,
 			"internal/control/remove.go",
 			"if s.LastSeenAt != nil { // it has spoken", "if false { // it has spoken",
