@@ -133,7 +133,7 @@ func (s *Service) join(ctx context.Context, p auth.Principal, r fleet.AgentRegis
 	err := s.Store.Write(ctx, func(tx *store.Tx) error {
 		now := s.now()
 		hash := auth.Hash(r.Credential)
-		server, err := tx.ServerByAgentCredential(hash)
+		server, _, err := tx.ServerByAgentCredential(hash)
 		if errors.Is(err, store.ErrNotFound) {
 			server, err = s.addJoined(tx, p, r, id, hash, now)
 		}
@@ -249,18 +249,24 @@ func countCapacity(server *fleet.Server, c fleet.AutoscaleConfigSpec, reported f
 // agent finds the server that a credential belongs to. After its server is on
 // the way out a credential is worth nothing.
 func agent(tx *store.Tx, credential string) (*fleet.Server, error) {
+	server, _, err := agentSince(tx, credential)
+	return server, err
+}
+
+// agentSince is like agent and tells when the agent's credential was set.
+func agentSince(tx *store.Tx, credential string) (server *fleet.Server, at time.Time, err error) {
 	if n := len(credential); n < minCredential || n > maxCredential {
-		return nil, errAgent
+		return nil, at, errAgent
 	}
-	server, err := tx.ServerByAgentCredential(auth.Hash(credential))
+	server, at, err = tx.ServerByAgentCredential(auth.Hash(credential))
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, errAgent
+		return nil, at, errAgent
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking up an agent credential: %w", err)
+		return nil, at, fmt.Errorf("looking up an agent credential: %w", err)
 	}
 	if server.Phase == fleet.PhaseDeleting || server.Phase == fleet.PhaseGone || server.Phase == fleet.PhaseFailed {
-		return nil, errAgent
+		return nil, at, errAgent
 	}
-	return server, nil
+	return server, at, nil
 }

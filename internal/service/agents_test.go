@@ -199,6 +199,44 @@ func TestReportBringsNews(t *testing.T) {
 	}
 }
 
+// A report is written on what has just been read, unless that has changed.
+func TestReportMeetsAChange(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.apply(basic)
+	w.server("s1", inPhase(fleet.PhaseBooting))
+	if _, err := w.Register(w.ctx, w.registration("s1", cred1)); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.Step(time.Minute)
+	w.meanwhile = func() { w.take(ann) }
+	if _, err := w.Report(w.ctx, cred1, report()); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.get("s1"); w.meanwhile != nil || s.Sessions != 1 || !s.LastSeenAt.Equal(w.clock.Now()) {
+		t.Errorf("server %+v", s)
+	}
+	w.clock.Step(time.Minute)
+	w.meanwhile = func() {
+		w.write(func(tx *store.Tx) error {
+			s, err := tx.Server("s1")
+			if err != nil {
+				return err
+			}
+			if err := s.Move(fleet.PhaseFailed, "lost", w.clock.Now()); err != nil {
+				return err
+			}
+			return tx.SaveServer(s)
+		})
+	}
+	if _, err := w.Report(w.ctx, cred1, report()); fleet.CodeOf(err) != fleet.CodeUnauthenticated {
+		t.Errorf("the agent of a server that was given up meanwhile gets error %v", err)
+	}
+	if s := w.get("s1"); s.LastSeenAt.Equal(w.clock.Now()) {
+		t.Error("its report was written")
+	}
+}
+
 func TestHeartbeatFitsMissingAfter(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

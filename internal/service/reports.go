@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"crypto/subtle"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,24 +26,21 @@ func (s *Service) Report(ctx context.Context, credential string, r fleet.AgentRe
 	var (
 		server   *fleet.Server
 		config   fleet.AutoscaleConfigSpec
-		sessions []*fleet.Session
+		sessions []string
 		rotate   bool
 	)
 	now := s.now()
 	err := s.Store.Read(ctx, func(tx *store.Tx) error {
+		var at time.Time
 		var err error
-		if server, err = agent(tx, credential); err != nil {
+		if server, at, err = agentSince(tx, credential); err != nil {
 			return err
 		}
+		rotate = now.Sub(at) > rotateAfter
 		if config, err = s.configOf(tx, server); err != nil {
 			return err
 		}
-		_, at, err := tx.AgentCredential(server.ID)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		rotate = !at.IsZero() && now.Sub(at) > rotateAfter
-		sessions, err = tx.Sessions(store.SessionFilter{ServerID: server.ID})
+		sessions, err = tx.SessionsOn(server.ID)
 		return err
 	})
 	if err == nil {
@@ -55,16 +51,13 @@ func (s *Service) Report(ctx context.Context, credential string, r fleet.AgentRe
 	}
 	every := heartbeat(config)
 	if noteReport(server, config, r).write(server, seenEvery(config), now) {
-		if server, err = s.writeReport(ctx, credential, config, r); err != nil {
+		if server, err = s.writeReport(ctx, credential, server, config, r); err != nil {
 			return fleet.AgentOrders{}, err
 		}
 	}
 	orders := fleet.AgentOrders{
 		Phase: server.Phase, Drain: server.Phase == fleet.PhaseDraining, RotateCredential: rotate,
-		Heartbeat: fleet.Duration(every), Sessions: []string{},
-	}
-	for _, one := range sessions {
-		orders.Sessions = append(orders.Sessions, one.ID)
+		Heartbeat: fleet.Duration(every), Sessions: append([]string{}, sessions...),
 	}
 	return orders, nil
 }
@@ -110,13 +103,19 @@ func noteReport(server *fleet.Server, config fleet.AutoscaleConfigSpec, r fleet.
 	return n
 }
 
-func (s *Service) writeReport(ctx context.Context, credential string, config fleet.AutoscaleConfigSpec, r fleet.AgentReport) (*fleet.Server, error) {
+// writeReport begins with the server as it has just been read. Whatever has
+// changed it since, the end of its credential with its life included, has
+// changed its version as well: then it is refused, and the next try looks at
+// the credential again.
+func (s *Service) writeReport(ctx context.Context, credential string, known *fleet.Server, config fleet.AutoscaleConfigSpec, r fleet.AgentReport) (*fleet.Server, error) {
 	var out *fleet.Server
-	err := s.Store.Write(ctx, func(tx *store.Tx) error {
+	err := s.Store.Write(ctx, func(tx *store.Tx) (err error) {
 		now := s.now()
-		server, err := agent(tx, credential)
-		if err != nil {
-			return err
+		server := known
+		if known = nil; server == nil {
+			if server, err = agent(tx, credential); err != nil {
+				return err
+			}
 		}
 		out = server
 		n := noteReport(server, config, r)

@@ -36,6 +36,8 @@ type world struct {
 	st    *store.Store
 	d     *secret.Deriver
 	*service.Service
+
+	meanwhile func() // called once, before the next write
 }
 
 var (
@@ -54,7 +56,8 @@ const sumOfAgent = "00112233445566778899aabbccddeeff00112233445566778899aabbccdd
 func newWorldOn(t *testing.T, url, dir string) *world {
 	t.Helper()
 	c := clocktesting.NewFakeClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-	st, err := store.Open(t.Context(), store.Options{URL: url, Clock: c})
+	w := &world{t: t, ctx: context.Background(), clock: c}
+	st, err := store.Open(t.Context(), store.Options{URL: url, Clock: c, Faults: w.beforeWrite})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +69,7 @@ func newWorldOn(t *testing.T, url, dir string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, ctx: context.Background(), clock: c, st: st, d: d}
+	w.st, w.d = st, d
 	w.Service, err = service.New(service.Deps{
 		Store: st, Clock: c, Keeper: k, Deriver: d, Log: slog.New(slog.DiscardHandler),
 		Kinds:    []provider.Kind{{Name: "cloud", NewSettings: func() any { return &cloudSettings{} }, Channel: channelOf}},
@@ -84,6 +87,15 @@ func newWorldOn(t *testing.T, url, dir string) *world {
 		}
 	})
 	return w
+}
+
+// beforeWrite lets somebody be faster than a write.
+func (w *world) beforeWrite(stage store.Stage) error {
+	if f := w.meanwhile; f != nil && stage == store.BeforeWrite {
+		w.meanwhile = nil
+		f()
+	}
+	return nil
 }
 
 func (w *world) plan(ctx context.Context, pool string) (out []plan.Decision, err error) {

@@ -128,40 +128,50 @@ func (tx *Tx) setAgentCredential(serverID, hash string, at time.Time) error {
 	return err
 }
 
-// ServerByAgentCredential reads the server whose agent bears the credential;
-// ErrNotFound. The first use of a new credential ends the one before, also from
-// within a Read.
-func (tx *Tx) ServerByAgentCredential(hash string) (*fleet.Server, error) {
-	s, err := tx.serverByAgentCredential(hash)
+// ServerByAgentCredential reads the server whose agent bears the credential, and
+// when the present credential of that agent was set; ErrNotFound. The first use
+// of a new credential ends the one before, also from within a Read.
+func (tx *Tx) ServerByAgentCredential(hash string) (s *fleet.Server, at time.Time, err error) {
+	s, at, err = tx.serverByAgentCredential(hash)
 	if err != nil {
-		return nil, fmt.Errorf("reading the server of an agent credential: %w", err)
+		return nil, time.Time{}, fmt.Errorf("reading the server of an agent credential: %w", err)
 	}
-	return s, nil
+	return s, at, nil
 }
 
-func (tx *Tx) serverByAgentCredential(hash string) (*fleet.Server, error) {
-	var id, current string
+func (tx *Tx) serverByAgentCredential(hash string) (s *fleet.Server, at time.Time, err error) {
+	var current string
 	var previous sql.NullString
-	found, err := tx.get("SELECT server_id, hash, previous FROM agent_credentials WHERE hash = $1 OR previous = $1", []any{hash}, &id, &current, &previous)
-	if err == nil && !found {
+	var us int64
+	err = tx.each("SELECT hash, previous, at, "+serverColumns+" FROM agent_credentials JOIN servers ON id = server_id WHERE hash = $1 OR previous = $1",
+		[]any{hash}, func(r row) (err error) {
+			s, err = scanServer(behind{r, []any{&current, &previous, &us}})
+			return err
+		})
+	if err == nil && s == nil {
 		err = ErrNotFound
 	}
-	if err != nil {
-		return nil, err
+	if err != nil || current != hash || !previous.Valid {
+		return s, moment(us), err
 	}
-	if current == hash && previous.Valid {
-		end := func(tx *Tx) error {
-			err := tx.do("UPDATE agent_credentials SET previous = NULL WHERE server_id = $1 AND hash = $2", id, hash)
-			return err
-		}
-		if !tx.write {
-			tx.after = append(tx.after, end)
-		} else if err := end(tx); err != nil {
-			return nil, err
-		}
+	end := func(tx *Tx) error {
+		return tx.do("UPDATE agent_credentials SET previous = NULL WHERE server_id = $1 AND hash = $2", s.ID, hash)
 	}
-	return tx.Server(id)
+	if tx.write {
+		err = end(tx)
+	} else {
+		tx.after = append(tx.after, end)
+	}
+	return s, moment(us), err
 }
+
+// behind is a row whose first columns belong to somebody else.
+type behind struct {
+	row
+	first []any
+}
+
+func (b behind) Scan(dest ...any) error { return b.row.Scan(append(b.first, dest...)...) }
 
 // AgentCredential is the present credential of a server's agent and when it
 // was set; ErrNotFound.

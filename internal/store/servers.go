@@ -25,10 +25,11 @@ func scanServer(r row) (*fleet.Server, error) {
 	var phaseSince, created int64
 	var addresses string
 	var drain, call, ready, seen, registered, gone, asked sql.NullInt64
-	err := r.Scan(&s.ID, &s.Name, &s.Origin, &s.Pool, &s.Zone, &s.AutoscaleConfig, &s.VMProvider, &s.ProviderRevision,
-		&s.Phase, &phaseSince, &s.Reason, &s.Missing, &s.ProviderID, &s.Offer, &addresses,
-		&s.Capacity.Cores, &s.Capacity.MemoryMiB, &s.Capacity.GPUs, &s.Capacity.Places, &s.CapacitySource,
-		&s.Claimed.Cores, &s.Claimed.MemoryMiB, &s.Claimed.GPUs, &s.Claimed.Places, &s.Sessions, &s.Users, &s.MaxUsers,
+	// As plain types, which both databases store without a look at the type.
+	err := r.Scan(&s.ID, &s.Name, (*string)(&s.Origin), &s.Pool, &s.Zone, &s.AutoscaleConfig, &s.VMProvider, &s.ProviderRevision,
+		(*string)(&s.Phase), &phaseSince, &s.Reason, &s.Missing, &s.ProviderID, &s.Offer, &addresses,
+		(*int64)(&s.Capacity.Cores), &s.Capacity.MemoryMiB, &s.Capacity.GPUs, &s.Capacity.Places, (*string)(&s.CapacitySource),
+		(*int64)(&s.Claimed.Cores), &s.Claimed.MemoryMiB, &s.Claimed.GPUs, &s.Claimed.Places, &s.Sessions, &s.Users, &s.MaxUsers,
 		&s.OneShot, &s.Used, &drain, &s.Attempts, &s.Unseen, &s.AgentVersion,
 		&created, &call, &ready, &seen, &registered, &gone, &s.Version, &asked)
 	if err != nil {

@@ -21,9 +21,9 @@ func scanSession(r row) (*fleet.Session, error) {
 	var server, addresses sql.NullString
 	var created int64
 	var assigned, expires, wait, ended sql.NullInt64
-	err := r.Scan(&s.ID, &s.Pool, &s.Zone, &s.User, &s.State, &s.Reason,
-		&s.Need.Cores, &s.Need.MemoryMiB, &s.Need.GPUs, &s.Need.Places, &s.Staging, &s.ServerID, &server, &addresses,
-		&s.TTL, &created, &s.QueueOrder, &assigned, &expires, &wait, &ended,
+	err := r.Scan(&s.ID, &s.Pool, &s.Zone, &s.User, (*string)(&s.State), &s.Reason,
+		(*int64)(&s.Need.Cores), &s.Need.MemoryMiB, &s.Need.GPUs, &s.Need.Places, &s.Staging, &s.ServerID, &server, &addresses,
+		(*int64)(&s.TTL), &created, &s.QueueOrder, &assigned, &expires, &wait, &ended,
 		&s.Owner, &s.IdempotencyKey, &s.Version)
 	if err != nil {
 		return nil, err
@@ -236,6 +236,16 @@ func (tx *Tx) Sessions(f SessionFilter) ([]*fleet.Session, error) {
 	list, err := tx.sessions(c.limit(sessionQuery+c.where()+" ORDER BY e.created_at, e.id", f.Limit), c.args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing sessions: %w", err)
+	}
+	return list, nil
+}
+
+// SessionsOn lists the ids of the live sessions on a server, in the order of
+// their creation.
+func (tx *Tx) SessionsOn(serverID string) ([]string, error) {
+	list, err := tx.texts("SELECT id FROM sessions WHERE server_id = $1 AND live ORDER BY created_at, id", serverID)
+	if err != nil {
+		return nil, fmt.Errorf("listing sessions of server %s: %w", serverID, err)
 	}
 	return list, nil
 }

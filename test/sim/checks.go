@@ -133,9 +133,19 @@ func (c *checks) server(s *fleet.Server) {
 // sessions checks that every claim belongs to exactly one live session, and
 // that people and the database know the same ones.
 func (c *checks) sessions(tx *store.Tx, byID map[string]*fleet.Server) error {
-	live, err := tx.Sessions(store.SessionFilter{States: []fleet.SessionState{fleet.SessionActive, fleet.SessionStaged}})
+	// Pool by pool, since a list over all of them walks those that have ended,
+	// too. One that belonged to no pool would be missed by the people who hold it.
+	pools, err := tx.Objects(fleet.KindPool)
 	if err != nil {
 		return err
+	}
+	var live []*fleet.Session
+	for _, o := range pools {
+		list, err := tx.Sessions(store.SessionFilter{Pool: o.Name, States: []fleet.SessionState{fleet.SessionActive, fleet.SessionStaged}})
+		if err != nil {
+			return err
+		}
+		live = append(live, list...)
 	}
 	claimed, count := map[string]fleet.Resources{}, map[string]int64{}
 	users := map[string]map[string]bool{}

@@ -57,9 +57,12 @@ func testAgentCredentials(t *testing.T, s *store.Store) {
 		t.Helper()
 		id := ""
 		err := via(func(tx *store.Tx) error {
-			v, err := tx.ServerByAgentCredential(hash)
+			v, at, err := tx.ServerByAgentCredential(hash)
 			if err == nil {
 				id = v.ID
+				if whole, err := tx.Server(id); err != nil || !cmp.Equal(v, whole) || at != us(t0) {
+					t.Errorf("server %+v of a credential set at %v; by itself %+v, %v", v, at, whole, err)
+				}
 			}
 			return err
 		})

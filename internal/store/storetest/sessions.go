@@ -234,6 +234,7 @@ func testSessionLists(t *testing.T, s *store.Store) {
 		}
 		wantSame(t, "count of "+tt.name, sum, int64(len(tt.want)))
 	}
+	wantSame(t, "on a server", get(t, s, func(tx *store.Tx) ([]string, error) { return tx.SessionsOn("a") }), list(store.SessionFilter{ServerID: "a"}))
 	wantSame(t, "by state", get(t, s, func(tx *store.Tx) (map[fleet.SessionState]int64, error) {
 		return tx.CountSessions(store.SessionFilter{Pool: "p", IncludeEnded: true})
 	}), map[fleet.SessionState]int64{"queued": 4, "staged": 4, "active": 4, "ended": 3})
