@@ -253,12 +253,12 @@ func decisionDigest(d plan.Decision) string {
 	type config struct {
 		Config  string
 		Reasons []plan.Reason
-		Surplus time.Time
+		Spare   []plan.Spare
 		Demand  plan.Need
 	}
 	configs := make([]config, 0, len(d.Configs))
 	for _, cd := range d.Configs {
-		configs = append(configs, config{cd.Config, cd.Reasons, cd.Surplus, cd.Demand})
+		configs = append(configs, config{cd.Config, cd.Reasons, cd.Spare, cd.Demand})
 	}
 	b, err := json.Marshal(configs)
 	if err != nil {
@@ -273,7 +273,13 @@ func (c *Controller) remember(tx *store.Tx, cd *plan.ConfigDecision, at time.Tim
 	if err != nil {
 		return err
 	}
-	return tx.SaveAutoscaleState(store.AutoscaleState{Config: cd.Config, SurplusSince: cd.Surplus, Decision: b, DecidedAt: at})
+	state := store.AutoscaleState{Config: cd.Config, SurplusSince: cd.Surplus, Decision: b, DecidedAt: at}
+	if len(cd.Spare) > 0 {
+		if state.Spare, err = json.Marshal(cd.Spare); err != nil {
+			return err
+		}
+	}
+	return tx.SaveAutoscaleState(state)
 }
 
 // createAll records the machines of one config as planned. The providers'

@@ -33,7 +33,7 @@ func TestCostGrowsWithTheFleet(t *testing.T) {
 			in.Configs[0].Spec.Standby = fleet.Shape{Cores: fleet.Cores(2*n) * fleet.Core}
 		},
 		"all of them idle": func(in *plan.Input, _ int) {
-			in.Configs[0].SurplusSince = noon.Add(-time.Hour)
+			in.Configs[0].Spare = lasting(time.Hour)
 		},
 		"all of them outdated and too old": func(in *plan.Input, _ int) {
 			in.Configs[0].Spec.RotateAfter, in.Configs[0].Spec.ReplaceOnDrift = fleet.Duration(time.Hour), true

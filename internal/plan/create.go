@@ -8,60 +8,12 @@ import (
 	"github.com/headroom-dev/headroom/internal/fleet"
 )
 
-// wantNew charges demand that found no room to the first config that may make
-// machines for it.
-func (p *pass) wantNew(g group) {
-	tooLarge := false
-	for _, c := range p.configs {
-		if g.zone != "" && c.Spec.Zone != g.zone {
-			continue
-		}
-		if !c.active || !c.demands(g.what) {
-			continue
-		}
-		if !p.canEverHold(c, g.need) {
-			tooLarge = true
-			continue
-		}
-		c.waiting = append(c.waiting, g)
-		c.charge(g.what, g.need.Scale(g.count))
-		return
-	}
-	if tooLarge {
-		p.reasons = append(p.reasons, Reason{Code: ReasonTooLarge, Message: fmt.Sprintf("%d %s for %s exceed every machine of the pool", g.count, sessions(g.count, g.what), g.need)})
-	}
-}
-
-func sessions(n int64, what string) string {
-	if n == 1 {
-		return what + " session"
-	}
-	return what + " sessions"
-}
-
-// canEverHold says whether a machine of one of the config's providers can hold
-// need. A provider whose machines are not known yet is given the benefit of
-// the doubt.
-func (p *pass) canEverHold(c *configPass, need fleet.Resources) bool {
-	for _, name := range c.Spec.VMProviders {
-		if _, ok := p.in.Providers[name]; !ok {
-			continue
-		}
-		if shape := c.Shapes[name]; shape.IsZero() || need.Fits(shape) {
-			return true
-		}
-	}
-	return false
-}
-
-// create decides on new machines. It returns how many more than those decided
-// the config would want if nothing bounded it.
+// create decides on new machines for standby and for min_servers; those for
+// people who wait have been decided on. It returns how many more the config
+// would want if nothing bounded it.
 func (p *pass) create(c *configPass) (unmet int64) {
-	for _, g := range c.waiting {
-		if left := p.createFor(c, g.need, g.count, fmt.Sprintf("%d %s for %s found no room", g.count, sessions(g.count, g.what), g.need)); left > 0 {
-			unmet += left
-		}
-	}
+	c.explainGradual()
+	unmet = int64(len(c.waiting))
 	unmet += p.createStandby(c)
 	unmet += p.createFloor(c)
 	if len(c.creates) == 0 && unmet == 0 {
@@ -70,36 +22,52 @@ func (p *pass) create(c *configPass) (unmet int64) {
 	return unmet
 }
 
-// createFor makes machines until count demands of the given need have room.
-// What a new machine holds beyond its demands is free capacity.
-func (p *pass) createFor(c *configPass, need fleet.Resources, count int64, why string) (unmet int64) {
-	for count > 0 {
-		pr, allowed := p.pick(c, func(shape fleet.Resources) bool { return shape.IsZero() || need.Fits(shape) })
+// createFor makes machines until the demands of the group have room. What a new
+// machine holds beyond them is free capacity, and room for those who come next.
+// waits says that what is left of the group has its turn at this config in a
+// moment.
+func (p *pass) createFor(c *configPass, g *group) (waits bool) {
+	why := fmt.Sprintf("%d %s for %s found no room", g.count, sessions(g.count, g.what), g.need)
+	for g.count > 0 {
+		pr, allowed, waits := p.pick(c, func(shape fleet.Resources) bool { return shape.IsZero() || g.need.Fits(shape) })
 		if allowed <= 0 {
-			return 1
+			return waits
 		}
 		if pr.shape.IsZero() {
-			return p.createUnknown(c, pr, why)
+			p.createUnknown(c, pr, why)
+			return true
 		}
-		per := max(timesFits(need, pr.shape), 1)
-		n := min(ceilDiv(count, per), allowed)
-		p.add(c, pr, n, why)
-		held := min(n*per, count)
-		c.free = c.free.Add(pr.shape.Scale(n)).Sub(need.Scale(held))
-		count -= held
+		for ; allowed > 0 && g.count > 0; allowed-- {
+			p.add(c, pr, 1, why)
+			b := c.newBin(pr.shape)
+			g.count -= max(g.into(&b), 1)
+			c.free = c.free.Add(b.open())
+			if !b.full() {
+				p.bins = append(p.bins, b)
+			}
+		}
 	}
-	return 0
+	return false
 }
 
 // createStandby makes machines until free capacity covers the standby on every
-// dimension.
+// dimension: of a provider whose machines offer all that lacks, else of those
+// that offer a part of it.
 func (p *pass) createStandby(c *configPass) (unmet int64) {
 	for {
 		deficit := c.demand.Standby.Sub(c.free).Floor()
 		if deficit.IsZero() {
 			return 0
 		}
-		pr, allowed := p.pick(c, func(shape fleet.Resources) bool { return shape.IsZero() || helps(deficit, shape) })
+		pr, allowed, waits := p.pick(c, func(shape fleet.Resources) bool { return shape.IsZero() || helps(deficit, shape) })
+		wanted := deficit
+		for _, part := range parts(deficit) {
+			if allowed > 0 || waits {
+				break
+			}
+			wanted = part
+			pr, allowed, waits = p.pick(c, func(shape fleet.Resources) bool { return shape.IsZero() || helps(part, shape) })
+		}
 		if allowed <= 0 {
 			return 1
 		}
@@ -107,10 +75,21 @@ func (p *pass) createStandby(c *configPass) (unmet int64) {
 		if pr.shape.IsZero() {
 			return p.createUnknown(c, pr, why)
 		}
-		n := min(machinesFor(deficit, pr.shape), allowed)
+		b := c.newBin(pr.shape)
+		n := min(machinesFor(wanted, b.open()), allowed)
 		p.add(c, pr, n, why)
-		c.free = c.free.Add(pr.shape.Scale(n))
+		c.free = c.free.Add(b.open().Scale(n))
 	}
+}
+
+// parts are the dimensions of a deficit, each for itself, if there are several.
+func parts(r fleet.Resources) (out []fleet.Resources) {
+	for _, one := range []fleet.Resources{{Cores: r.Cores}, {MemoryMiB: r.MemoryMiB}, {GPUs: r.GPUs}, {Places: r.Places}} {
+		if !one.IsZero() && one != r {
+			out = append(out, one)
+		}
+	}
+	return out
 }
 
 // createFloor makes machines up to min_servers.
@@ -120,13 +99,14 @@ func (p *pass) createFloor(c *configPass) (unmet int64) {
 		if missing <= 0 {
 			return 0
 		}
-		pr, allowed := p.pick(c, func(fleet.Resources) bool { return true })
+		pr, allowed, _ := p.pick(c, func(fleet.Resources) bool { return true })
 		if allowed <= 0 {
 			return 1
 		}
 		n := min(missing, allowed)
 		p.add(c, pr, n, fmt.Sprintf("min_servers is %d", c.eff.minServers))
-		c.free = c.free.Add(pr.shape.Scale(n))
+		b := c.newBin(pr.shape)
+		c.free = c.free.Add(b.open().Scale(n))
 	}
 }
 
@@ -165,20 +145,21 @@ type offer struct {
 }
 
 // pick finds the first provider in the config's order that may make a machine
-// now, and how many. Reasons say why others may not.
-func (p *pass) pick(c *configPass, suits func(shape fleet.Resources) bool) (offer, int64) {
+// now, and how many. Reasons say why others may not; waits says that it is a
+// matter of moments.
+func (p *pass) pick(c *configPass, suits func(shape fleet.Resources) bool) (pick offer, n int64, waits bool) {
 	room := int64(math.MaxInt64)
 	if c.eff.maxServers > 0 {
 		room = c.eff.maxServers - c.supply.Servers - int64(len(c.creates))
 		if room <= 0 {
 			c.because(ReasonMaxServers, time.Time{}, "at max_servers %d", c.eff.maxServers)
-			return offer{}, 0
+			return offer{}, 0, false
 		}
 	}
 	if batch := int64(maxBatch - len(c.creates)); batch <= 0 {
 		c.because(ReasonBatch, p.in.Now, "%d machines at most are recorded in one pass; the rest follows at once", maxBatch)
 		p.nextAt = p.in.Now
-		return offer{}, 0
+		return offer{}, 0, true
 	} else if batch < room {
 		room = batch
 	}
@@ -208,16 +189,16 @@ func (p *pass) pick(c *configPass, suits func(shape fleet.Resources) bool) (offe
 			until := p.in.Now.Add(max(wait, time.Millisecond))
 			p.wake(until)
 			c.because(ReasonRate, until, "provider %s makes one machine each %s after its burst", name, pr.TokenEvery)
-			return offer{}, 0
+			return offer{}, 0, true
 		default:
 			allowed := min(room, pr.Max-pr.Exists-p.made[name])
 			if pr.Trial {
 				allowed = 1
 			}
-			return offer{name, c.Shapes[name]}, min(allowed, int64(min(pr.Tokens-float64(p.made[name]), 1e12)))
+			return offer{name, c.Shapes[name]}, min(allowed, int64(min(pr.Tokens-float64(p.made[name]), 1e12))), false
 		}
 	}
-	return offer{}, 0
+	return offer{}, 0, false
 }
 
 // machinesFor is the number of machines that offer at least the deficit on

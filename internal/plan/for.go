@@ -43,7 +43,7 @@ func byID(a, b *fleet.Server) int { return cmp.Compare(a.ID, b.ID) }
 type pass struct {
 	in      Input
 	configs []*configPass
-	bins    []bin            // room on machines of the pool, ready ones first; none when nobody waits
+	bins    []bin            // room on machines of the pool, ready ones first; none when nobody waits; new ones last
 	made    map[string]int64 // creations decided in this pass, by provider
 	reasons []Reason
 	nextAt  time.Time
@@ -60,7 +60,8 @@ type configPass struct {
 	supply   Supply
 	demand   Need
 	free     fleet.Resources // what is left of supply after queue and staging have been placed
-	waiting  []group         // demand that found no room and needs new machines
+	waiting  []group         // demand that found no room, and for which no machine may be made now
+	gradual  int64           // queued sessions that found no room, and for which none is made
 	learning bool            // a machine of unknown capacity is coming up
 	leaving  map[string]bool // machines that rotation or drift takes out of the supply
 
@@ -86,16 +87,20 @@ func (c *configPass) because(code ReasonCode, until time.Time, format string, ar
 }
 
 func (p *pass) decide(c *configPass) ConfigDecision {
-	var surplus time.Time // nobody looks whether it lasts while the config is inactive
+	var spare []Spare // nobody looks whether a surplus lasts while the config is inactive
 	if c.active {
-		surplus = p.retire(c, p.create(c))
+		spare = p.retire(c, p.create(c))
 	}
-	return ConfigDecision{
+	d := ConfigDecision{
 		Config: c.Name, Zone: c.Spec.Zone, Window: c.window,
 		Supply: c.supply, Demand: c.demand,
 		Creates: nonNil(c.creates), Retires: nonNil(c.retires), Reasons: nonNil(c.reasons),
-		Surplus: surplus,
+		Spare: spare,
 	}
+	if len(spare) > 0 {
+		d.Surplus = spare[0].Since
+	}
+	return d
 }
 
 func nonNil[T any](s []T) []T {

@@ -28,11 +28,18 @@ type Input struct {
 
 // Config is an autoscale config with what is remembered of it.
 type Config struct {
-	Name         string
-	Spec         fleet.AutoscaleConfigSpec
-	Schedules    []Schedule
-	Shapes       map[string]fleet.Resources // what a machine of each provider is expected to offer; zero: unknown
-	SurplusSince time.Time                  // since when a machine could be spared; zero: not so
+	Name      string
+	Spec      fleet.AutoscaleConfigSpec
+	Schedules []Schedule
+	Shapes    map[string]fleet.Resources // what a machine of each provider is expected to offer; zero: unknown
+	Spare     []Spare                    // what was decided before
+}
+
+// Spare says that so many machines at least could be spared since a moment
+// without a break.
+type Spare struct {
+	Machines int64     `json:"machines"`
+	Since    time.Time `json:"since"`
 }
 
 // Schedule is a named schedule of a config.
@@ -43,9 +50,11 @@ type Schedule struct {
 
 // Demand is a session that waits.
 type Demand struct {
-	Session string
-	Zone    string // where it must run; empty: anywhere
-	Need    fleet.Resources
+	Session   string
+	User      string // empty: somebody unknown
+	Zone      string // where it is to run; empty: anywhere
+	FallsOver bool   // elsewhere too, when the zone has no room
+	Need      fleet.Resources
 }
 
 // Staging is a wish for ready-made sessions.
@@ -94,6 +103,7 @@ type ConfigDecision struct {
 	Retires []Retire  `json:"retires"`
 	Reasons []Reason  `json:"reasons" doc:"Why nothing else is done."`
 	Surplus time.Time `json:"surplus_since,omitzero" doc:"Since when a machine could be spared without a break."`
+	Spare   []Spare   `json:"spare,omitempty" doc:"How many could be spared, and since when: each entry counts those before it too."`
 }
 
 // Supply is what a config has.
@@ -169,9 +179,10 @@ const (
 	ReasonInUse       ReasonCode = "in_use" // spare capacity sits on machines with sessions
 	ReasonUnavailable ReasonCode = "max_unavailable"
 	ReasonSchedule    ReasonCode = "schedule"
-	ReasonTooLarge    ReasonCode = "too_large"     // a session exceeds any machine
-	ReasonNoConfig    ReasonCode = "no_config"     // nothing makes machines for the pool
-	ReasonNoShape     ReasonCode = "unknown_shape" // the capacity of a machine is not known yet
-	ReasonProvider    ReasonCode = "provider"      // the provider cannot be used
-	ReasonBatch       ReasonCode = "batch"         // the rest follows in the next pass
+	ReasonTooLarge    ReasonCode = "too_large"          // a session exceeds any machine
+	ReasonGradual     ReasonCode = "aggressive_scaling" // who waits is served from standby alone
+	ReasonNoConfig    ReasonCode = "no_config"          // nothing makes machines for the pool
+	ReasonNoShape     ReasonCode = "unknown_shape"      // the capacity of a machine is not known yet
+	ReasonProvider    ReasonCode = "provider"           // the provider cannot be used
+	ReasonBatch       ReasonCode = "batch"              // the rest follows in the next pass
 )

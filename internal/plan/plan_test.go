@@ -29,6 +29,11 @@ func agent(id string, edit ...func(*fleet.Server)) *fleet.Server {
 
 var twoByTwo = fleet.Resources{Cores: 2 * fleet.Core, MemoryMiB: 2048}
 
+// lasting is a surplus of any number of machines.
+func lasting(ago time.Duration) []plan.Spare {
+	return []plan.Spare{{Machines: 1 << 40, Since: noon.Add(-ago)}}
+}
+
 func inPhase(p fleet.Phase) func(*fleet.Server) { return func(s *fleet.Server) { s.Phase = p } }
 
 func holding(n int64) func(*fleet.Server) {
@@ -97,7 +102,7 @@ func queued(n int, need fleet.Resources, zone string) func(*plan.Input) {
 func TestFor(t *testing.T) {
 	t.Parallel()
 	surplus := func(ago time.Duration) func(*plan.Input) {
-		return config(func(c *plan.Config) { c.SurplusSince = noon.Add(-ago) })
+		return config(func(c *plan.Config) { c.Spare = lasting(ago) })
 	}
 	one := fleet.Resources{Cores: fleet.Core, MemoryMiB: 1024}
 	for _, tc := range []struct {
@@ -193,6 +198,9 @@ func TestFor(t *testing.T) {
 			servers(agent("1", holding(1)), agent("2", holding(1)), agent("3", holding(1)), agent("4", holding(1)), agent("5", holding(1))), surplus(time.Hour)), "", "", "in_use"},
 		{"min_servers keeps idle machines", input(
 			servers(agent("1"), agent("2"), agent("3")), surplus(time.Hour), spec(func(s *fleet.AutoscaleConfigSpec) { s.MinServers = 3 })), "", "", "min_servers"},
+		{"and lets those above it go", input(
+			servers(agent("1"), agent("2"), agent("3"), agent("4")), surplus(time.Hour),
+			spec(func(s *fleet.AutoscaleConfigSpec) { s.Standby, s.MinServers = fleet.Shape{}, 2 })), "", "1:surplus 2:surplus", ""},
 		{"nothing goes while sessions wait for room", input(
 			servers(agent("1"), agent("2"), agent("3")), surplus(time.Hour), queued(1, one, "")), "", "", ""},
 		{"what was only planned is called off at once", input(
@@ -348,10 +356,10 @@ func TestASurplusDoesNotLastWhileNobodyLooks(t *testing.T) {
 		"frozen":   func(in *plan.Input) { in.Spec.Frozen = true },
 		"disabled": spec(func(s *fleet.AutoscaleConfigSpec) { s.Enabled = new(bool) }),
 	} {
-		in := input(servers(agent("1"), agent("2"), agent("3")), config(func(c *plan.Config) { c.SurplusSince = noon.Add(-time.Hour) }))
+		in := input(servers(agent("1"), agent("2"), agent("3")), config(func(c *plan.Config) { c.Spare = lasting(time.Hour) }))
 		held := input(servers(agent("1"), agent("2"), agent("3")), hold)
-		held.Configs[0].SurplusSince = in.Configs[0].SurplusSince
-		in.Configs[0].SurplusSince = plan.For(held).Configs[0].Surplus
+		held.Configs[0].Spare = in.Configs[0].Spare
+		in.Configs[0].Spare = plan.For(held).Configs[0].Spare
 		if d := plan.For(in).Configs[0]; len(d.Retires) > 0 {
 			t.Errorf("%s: what was spared an hour ago is retired at once: %+v", name, d.Retires)
 		}

@@ -10,9 +10,9 @@ import (
 )
 
 // retire decides which machines are given up. unmet > 0 says that the config
-// wants machines that it may not make. The answer is since when a machine could
-// be spared without a break.
-func (p *pass) retire(c *configPass, unmet int64) time.Time {
+// wants machines that it may not make. The answer is how many machines could be
+// spared after that, and since when without a break.
+func (p *pass) retire(c *configPass, unmet int64) []Spare {
 	gone := map[string]bool{}
 	let := func(s *fleet.Server, cause CauseCode, format string, args ...any) {
 		if len(c.retires) >= maxBatch || gone[s.ID] {
@@ -31,22 +31,26 @@ func (p *pass) retire(c *configPass, unmet int64) time.Time {
 	}
 	if len(ready) == 0 {
 		p.explainKept(c, gone, unmet)
-		return time.Time{}
+		return nil
 	}
-	since := c.SurplusSince
-	if since.IsZero() || since.After(p.in.Now) {
-		since = p.in.Now
-	}
+	levels := stillSpare(c.Spare, int64(len(ready)), p.in.Now)
 	backoff := fleet.Or(c.Spec.DownscaleBackoff.D(), fleet.DefaultDownscaleBackoff)
-	if due := since.Add(backoff); p.in.Now.Before(due) {
-		p.wake(due)
-		c.because(ReasonBackoff, due, "%d machines could be spared; they are kept until the surplus has lasted downscale_backoff %s", len(ready), fleet.Duration(backoff))
-		return since
+	retired := len(c.retires)
+	for _, l := range levels {
+		if due := l.Since.Add(backoff); p.in.Now.Before(due) {
+			p.wake(due)
+			c.because(ReasonBackoff, due, "%d machines could be spared; they are kept until the surplus has lasted downscale_backoff %s", len(ready)-len(c.retires)+retired, fleet.Duration(backoff))
+			break
+		}
+		for _, s := range ready[len(c.retires)-retired : l.Machines] {
+			let(s, CauseSurplus, "in surplus for %s: the rest covers the need (%s)", fleet.Duration(p.in.Now.Sub(l.Since).Round(time.Second)), c.demand.Total)
+		}
+		if len(c.retires) >= maxBatch {
+			p.nextAt = p.in.Now
+			break
+		}
 	}
-	for _, s := range ready {
-		let(s, CauseSurplus, "in surplus for %s: the rest covers the need (%s)", fleet.Duration(p.in.Now.Sub(since).Round(time.Second)), c.demand.Total)
-	}
-	return time.Time{}
+	return without(levels, int64(len(c.retires)-retired))
 }
 
 type letGo func(s *fleet.Server, cause CauseCode, format string, args ...any)
@@ -170,7 +174,7 @@ func (p *pass) spare(c *configPass, gone map[string]bool, unmet int64) []*fleet.
 	keep := c.supply.Servers - c.leavingOwn() - int64(len(gone)) - c.eff.minServers
 	for _, s := range c.own {
 		if gone[s.ID] && s.Open() && !c.leaving[s.ID] {
-			free = free.Sub(s.Free())
+			free = free.Sub(roomOf(s))
 		}
 	}
 	if keep <= 0 || !p.anySpare(c, gone, free) {
@@ -178,13 +182,13 @@ func (p *pass) spare(c *configPass, gone map[string]bool, unmet int64) []*fleet.
 	}
 	var out []*fleet.Server
 	for _, s := range p.idle(c, gone) {
-		if keep <= 0 || len(out) >= maxBatch {
+		if keep <= 0 {
 			break
 		}
-		without := free.Sub(s.Capacity)
-		if c.demand.Standby.Fits(without) {
+		rest := free.Sub(wholeOf(s))
+		if c.demand.Standby.Fits(rest) {
 			out = append(out, s)
-			free = without
+			free = rest
 			keep--
 		}
 	}
@@ -195,7 +199,7 @@ func (p *pass) spare(c *configPass, gone map[string]bool, unmet int64) []*fleet.
 // covered: as a rule there is none, and nothing needs to be sorted.
 func (p *pass) anySpare(c *configPass, gone map[string]bool, free fleet.Resources) bool {
 	for _, s := range c.own {
-		if c.mayGo(s, gone) && c.demand.Standby.Fits(free.Sub(s.Capacity)) {
+		if c.mayGo(s, gone) && c.demand.Standby.Fits(free.Sub(wholeOf(s))) {
 			return true
 		}
 	}
@@ -221,7 +225,7 @@ func (p *pass) explainKept(c *configPass, gone map[string]bool, unmet int64) {
 	}
 	busy := int64(0)
 	for _, s := range c.own {
-		if s.Phase == fleet.PhaseReady && s.Sessions > 0 && c.demand.Standby.Fits(c.free.Sub(s.Free())) && !s.Free().IsZero() {
+		if s.Phase == fleet.PhaseReady && s.Sessions > 0 && c.demand.Standby.Fits(c.free.Sub(roomOf(s))) && !roomOf(s).IsZero() {
 			busy++
 		}
 	}

@@ -8,13 +8,6 @@ import (
 	"github.com/headroom-dev/headroom/internal/fleet"
 )
 
-// bin is room on a machine that exists or is coming up.
-type bin struct {
-	config *configPass // nil: a machine that belongs to no config of the pool
-	zone   string
-	free   fleet.Resources
-}
-
 // collectSupply sorts the servers of the pool to the configs that made them.
 // Fixed machines count for the first config of their zone.
 func (p *pass) collectSupply() {
@@ -52,20 +45,20 @@ func (p *pass) collectSupply() {
 		list := (*[]bin)(nil)
 		switch {
 		case s.Phase.ComingUp():
-			free, list = s.Capacity, &coming
+			free, list = wholeOf(s), &coming
 			if c != nil && s.Capacity.IsZero() {
 				c.learning = true
 			}
 		case s.Open() && (c == nil || !c.leaving[s.ID]):
-			free, list = s.Free(), &p.bins
+			free, list = roomOf(s), &p.bins
 		case s.Open():
-			c.leavingFree = c.leavingFree.Add(s.Free())
+			c.leavingFree = c.leavingFree.Add(roomOf(s))
 		}
 		if c != nil {
 			c.count(s, free)
 		}
 		if waiting && list != nil {
-			*list = append(*list, bin{config: c, zone: s.Zone, free: free})
+			*list = append(*list, bin{config: c, zone: s.Zone, free: s.Free(), users: usersLeft(s)})
 		}
 	}
 	p.bins = append(p.bins, coming...)
@@ -133,64 +126,6 @@ func (p *pass) drifted(s *fleet.Server) bool {
 	return ok && pr.Revision > 0 && s.ProviderRevision > 0 && s.ProviderRevision != pr.Revision && !slices.Contains(pr.Alike, s.ProviderRevision)
 }
 
-// group is a number of equal demands.
-type group struct {
-	zone  string
-	need  fleet.Resources
-	count int64
-	what  string // "queued" or "staging"
-}
-
-// placeDemand lays queued sessions and missing staged sessions onto the room
-// that exists or is coming up, and charges what finds none to the first config
-// that may serve it. Equal demands are handled together, so that the work is
-// proportional to machines × different shapes.
-func (p *pass) placeDemand() {
-	for _, g := range p.groups() {
-		for i := range p.bins {
-			b := &p.bins[i]
-			if g.count == 0 {
-				break
-			}
-			if g.zone != "" && g.zone != b.zone {
-				continue
-			}
-			n := min(timesFits(g.need, b.free), g.count)
-			if n <= 0 {
-				continue
-			}
-			used := g.need.Scale(n)
-			b.free = b.free.Sub(used)
-			g.count -= n
-			if b.config != nil && b.config.demands(g.what) {
-				b.config.free = b.config.free.Sub(used)
-				b.config.charge(g.what, used)
-			}
-		}
-		if g.count > 0 {
-			p.wantNew(g)
-		}
-	}
-	for _, c := range p.configs {
-		c.demand.Standby = c.standbyNow(p.in.Spec.Type)
-		c.demand.Total = c.demand.Standby.Add(c.demand.Queued).Add(c.demand.Staging)
-	}
-}
-
-// demands says that a demand counts for the config: people who wait do not
-// where they are to be served from standby alone.
-func (c *configPass) demands(what string) bool {
-	return what != "queued" || fleet.Value(c.Spec.AggressiveScaling, true)
-}
-
-func (c *configPass) charge(what string, r fleet.Resources) {
-	if what == "staging" {
-		c.demand.Staging = c.demand.Staging.Add(r)
-	} else {
-		c.demand.Queued = c.demand.Queued.Add(r)
-	}
-}
-
 // standbyNow is the standby with max_total_standby observed: it shrinks as
 // users arrive, never below zero.
 func (c *configPass) standbyNow(t fleet.PoolType) fleet.Resources {
@@ -221,32 +156,6 @@ func limited[T cmp.Ordered](want, ceiling, room T) T {
 		return want
 	}
 	return min(want, room)
-}
-
-// groups gathers equal demands, queued sessions before staging.
-func (p *pass) groups() []group {
-	type key struct {
-		zone string
-		need fleet.Resources
-	}
-	var out []group
-	index := map[key]int{}
-	for _, q := range p.in.Queued {
-		k := key{q.Zone, q.Need}
-		i, ok := index[k]
-		if !ok {
-			i = len(out)
-			index[k] = i
-			out = append(out, group{zone: q.Zone, need: q.Need, what: "queued"})
-		}
-		out[i].count++
-	}
-	for _, s := range p.in.Stagings {
-		if s.Missing > 0 {
-			out = append(out, group{zone: s.Zone, need: s.Need, count: s.Missing, what: "staging"})
-		}
-	}
-	return out
 }
 
 // timesFits is how often need fits into free.

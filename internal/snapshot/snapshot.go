@@ -4,7 +4,9 @@
 package snapshot
 
 import (
+	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -78,7 +80,7 @@ func (l *loading) configs() error {
 		}
 		cfg := plan.Config{
 			Name: c.name, Spec: c.spec, Schedules: l.settings.schedules[c.name],
-			SurplusSince: state.SurplusSince, Shapes: map[string]fleet.Resources{},
+			Spare: spareOf(state), Shapes: map[string]fleet.Resources{},
 		}
 		for _, name := range c.spec.VMProviders {
 			spec, err := l.provider(name)
@@ -90,6 +92,19 @@ func (l *loading) configs() error {
 		l.in.Configs = append(l.in.Configs, cfg)
 	}
 	return nil
+}
+
+// spareOf is what is remembered of a surplus. A node of an older version knows
+// only since when there is one, and writes only that.
+func spareOf(state store.AutoscaleState) []plan.Spare {
+	if state.SurplusSince.IsZero() {
+		return nil
+	}
+	var list []plan.Spare
+	if err := json.Unmarshal(state.Spare, &list); err == nil && len(list) > 0 && list[0].Since.Truncate(time.Microsecond).Equal(state.SurplusSince.Truncate(time.Microsecond)) {
+		return list
+	}
+	return []plan.Spare{{Machines: math.MaxInt64, Since: state.SurplusSince}}
 }
 
 // Capacity is what a machine counts for under a config: the overrides, else
@@ -226,10 +241,10 @@ func (l *loading) queue() error {
 	}
 	for _, s := range queued {
 		zone := s.Zone
-		if !l.settings.confines(zone) {
-			zone = ""
+		if _, ok := l.settings.zones[zone]; !ok {
+			zone = "" // one that no longer exists confines nobody
 		}
-		l.in.Queued = append(l.in.Queued, plan.Demand{Session: s.ID, Zone: zone, Need: s.Need})
+		l.in.Queued = append(l.in.Queued, plan.Demand{Session: s.ID, User: s.User, Zone: zone, FallsOver: !l.settings.confines(zone), Need: s.Need})
 	}
 	return nil
 }

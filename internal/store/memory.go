@@ -11,8 +11,8 @@ import (
 func (tx *Tx) AutoscaleState(config string) (AutoscaleState, error) {
 	s := AutoscaleState{Config: config}
 	var surplus, decided sql.NullInt64
-	var decision sql.NullString
-	_, err := tx.get("SELECT surplus_since, decision, decided_at FROM autoscale_states WHERE config = $1", []any{config}, &surplus, &decision, &decided)
+	var decision, spare sql.NullString
+	_, err := tx.get("SELECT surplus_since, spare, decision, decided_at FROM autoscale_states WHERE config = $1", []any{config}, &surplus, &spare, &decision, &decided)
 	if err != nil {
 		return AutoscaleState{}, fmt.Errorf("reading the state of autoscale config %s: %w", config, err)
 	}
@@ -20,18 +20,23 @@ func (tx *Tx) AutoscaleState(config string) (AutoscaleState, error) {
 	if decision.Valid {
 		s.Decision = json.RawMessage(decision.String)
 	}
+	if spare.Valid {
+		s.Spare = json.RawMessage(spare.String)
+	}
 	return s, nil
 }
 
 // SaveAutoscaleState writes what the loop of a config remembers.
 func (tx *Tx) SaveAutoscaleState(s AutoscaleState) error {
-	var decision any
-	if len(s.Decision) > 0 {
-		decision = string(s.Decision)
+	text := func(b json.RawMessage) any {
+		if len(b) == 0 {
+			return nil
+		}
+		return string(b)
 	}
-	err := tx.do(`INSERT INTO autoscale_states (config, surplus_since, decision, decided_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (config) DO UPDATE SET surplus_since = excluded.surplus_since, decision = excluded.decision, decided_at = excluded.decided_at`,
-		s.Config, microsOrNull(s.SurplusSince), decision, microsOrNull(s.DecidedAt))
+	err := tx.do(`INSERT INTO autoscale_states (config, surplus_since, spare, decision, decided_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (config) DO UPDATE SET surplus_since = excluded.surplus_since, spare = excluded.spare, decision = excluded.decision, decided_at = excluded.decided_at`,
+		s.Config, microsOrNull(s.SurplusSince), text(s.Spare), text(s.Decision), microsOrNull(s.DecidedAt))
 	if err != nil {
 		return fmt.Errorf("saving the state of autoscale config %s: %w", s.Config, err)
 	}

@@ -82,7 +82,8 @@ type EventFilter struct {
 // AutoscaleState is what the loop of an autoscale config remembers.
 type AutoscaleState struct {
 	Config       string
-	SurplusSince time.Time // zero: no surplus
+	SurplusSince time.Time       // zero: no surplus
+	Spare        json.RawMessage // how many machines could be spared and since when; empty: an older version wrote the row
 	Decision     json.RawMessage
 	DecidedAt    time.Time
 }

@@ -71,3 +71,73 @@ func TestWhatIsStoppedMakesNothing(t *testing.T) {
 		})
 	}
 }
+
+const twoZones = `
+apiVersion: headroom.dev/v1
+kind: Zone
+metadata: {name: east}
+spec: {%s}
+---
+apiVersion: headroom.dev/v1
+kind: Zone
+metadata: {name: west}
+spec: {%s}
+---
+apiVersion: headroom.dev/v1
+kind: Pool
+metadata: {name: p}
+spec: {type: docker_agent}
+---
+apiVersion: headroom.dev/v1
+kind: VMProvider
+metadata: {name: east}
+spec: {provider: sim, max_instances: %d}
+---
+apiVersion: headroom.dev/v1
+kind: VMProvider
+metadata: {name: west}
+spec: {provider: sim, max_instances: %d}
+---
+apiVersion: headroom.dev/v1
+kind: AutoscaleConfig
+metadata: {name: a-east}
+spec: {pool: p, zone: east, vm_providers: [east]}
+---
+apiVersion: headroom.dev/v1
+kind: AutoscaleConfig
+metadata: {name: b-west}
+spec: {pool: p, zone: west, vm_providers: [west]}
+`
+
+// A session that waits has its machine made in the zone that it asked for, and
+// in another one only when that has no room and the session may go there.
+func TestMachinesAreMadeInTheZoneThatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		manifest string
+		zone     string
+		want     string // where its server is; empty: it waits
+	}{
+		"there is room":              {fmt.Sprintf(twoZones, "", "", 5, 5), "west", "west"},
+		"there is none":              {fmt.Sprintf(twoZones, "", "", 5, 0), "west", "east"},
+		"there is none in the first": {fmt.Sprintf(twoZones, "", "", 0, 5), "", "west"},
+		"it may go nowhere else":     {fmt.Sprintf(twoZones, "", "fall_over: false", 5, 0), "west", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := world.New(t, world.Options{Seed: 1, Manifest: tc.manifest, Behaviour: behaviour()})
+			id := w.AcquireIn("p", tc.zone, 1, 512)
+			w.Run(time.Minute)
+			if tc.want == "" {
+				w.WantState(id, fleet.SessionQueued)
+				w.WantMachines(0)
+				return
+			}
+			w.WantState(id, fleet.SessionActive)
+			w.WantMachines(1)
+			if got := w.ZoneOf(id); got != tc.want {
+				t.Errorf("its machine is in zone %s, want %s", got, tc.want)
+			}
+		})
+	}
+}

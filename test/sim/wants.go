@@ -26,6 +26,28 @@ func (w *World) AcquireFor(pool string, cores, memoryMiB int64, ttl time.Duratio
 	return w.acquire(service.AcquireRequest{Pool: pool, Cores: fleet.Cores(cores) * fleet.Core, Memory: fleet.Memory(memoryMiB), TTL: fleet.Duration(ttl)})
 }
 
+// AcquireIn is like Acquire for a session that asks for a zone.
+func (w *World) AcquireIn(pool, zone string, cores, memoryMiB int64) string {
+	return w.acquire(service.AcquireRequest{Pool: pool, Zone: zone, Cores: fleet.Cores(cores) * fleet.Core, Memory: fleet.Memory(memoryMiB)})
+}
+
+// ZoneOf is the zone of the server that a session is on, empty when it is on
+// none.
+func (w *World) ZoneOf(session string) (zone string) {
+	w.read(func(tx *store.Tx) error {
+		s, err := tx.Session(session)
+		if err != nil || s.ServerID == "" {
+			return err
+		}
+		server, err := tx.Server(s.ServerID)
+		if err == nil {
+			zone = server.Zone
+		}
+		return err
+	})
+	return zone
+}
+
 func (w *World) acquire(r service.AcquireRequest) string {
 	v, err := w.service.Acquire(w.t.Context(), Admin(), r)
 	if err != nil {

@@ -185,7 +185,7 @@ func testDNS(t *testing.T, s *store.Store) {
 }
 
 func testStates(t *testing.T, s *store.Store) {
-	a := store.AutoscaleState{Config: "c", SurplusSince: at(1), Decision: json.RawMessage(`{"why": "so"}`), DecidedAt: at(2)}
+	a := store.AutoscaleState{Config: "c", SurplusSince: at(1), Spare: json.RawMessage(`[{"machines": 2}]`), Decision: json.RawMessage(`{"why": "so"}`), DecidedAt: at(2)}
 	p := store.ProviderState{
 		Provider: "v", Circuit: "open", Failures: 3, OpenUntil: at(1), Error: "e", ErrorClass: "quota", BlockedUntil: at(2), BlockedReason: "r",
 		Tokens: 0.25, TokensAt: at(3), ListedAt: at(4), ListError: "l", SweepError: "s", RemnantError: "m",

@@ -123,14 +123,14 @@ func mutants() []mutant {
 		{
 			"backoff-ignored", "a surplus is retired at once", `^TestASurplusLasts`,
 			"internal/plan/retire.go",
-			"if due := since.Add(backoff); p.in.Now.Before(due) {", "if due := since.Add(backoff); p.in.Now.Before(due) && false {",
+			"if due := l.Since.Add(backoff); p.in.Now.Before(due) {", "if due := l.Since.Add(backoff); p.in.Now.Before(due) && false {",
 			nil,
 		},
 		{
 			"flapping", "what is retired is not compared with the standby", `^TestFills`,
 			"internal/plan/retire.go",
-			"if c.demand.Standby.Fits(without) {", "if c.demand.Standby.Fits(free) {",
-			[]edit{{"internal/plan/retire.go", "c.demand.Standby.Fits(free.Sub(s.Capacity))", "c.demand.Standby.Fits(free)"}},
+			"if c.demand.Standby.Fits(rest) {", "if c.demand.Standby.Fits(free) {",
+			[]edit{{"internal/plan/retire.go", "c.demand.Standby.Fits(free.Sub(wholeOf(s)))", "c.demand.Standby.Fits(free)"}},
 		},
 		{
 			"no-fall-through", "a stock-out does not fall through to the next provider", `^TestFieldStockOut`,
