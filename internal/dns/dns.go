@@ -57,6 +57,32 @@ type Key struct {
 	Type string // A, AAAA or TXT
 }
 
+// Set is all that a name and type should have.
+type Set struct {
+	Key
+	TTL    time.Duration
+	Values []string // each once
+}
+
+// Sets gathers records by their keys, both in the order in which they come first.
+// The time to live is that of the first.
+func Sets(records []Record) []Set {
+	var out []Set
+	at := map[Key]int{}
+	for _, r := range records {
+		i, have := at[r.Key]
+		if !have {
+			i = len(out)
+			at[r.Key] = i
+			out = append(out, Set{Key: r.Key, TTL: r.TTL})
+		}
+		if !slices.Contains(out[i].Values, r.Value) {
+			out[i].Values = append(out[i].Values, r.Value)
+		}
+	}
+	return out
+}
+
 // Kind describes a kind of DNS service.
 type Kind struct {
 	Name  string // as in DNSProviderSpec.Provider

@@ -72,6 +72,21 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+func TestSets(t *testing.T) {
+	t.Parallel()
+	mark := dns.Mark{Installation: "i", Server: "s"}.Record("hr-b", time.Minute)
+	in := append([]dns.Record{mark}, dns.Addresses("hr-b", []string{"10.0.0.1", "10.0.0.2", "2001:db8::1"}, time.Minute)...)
+	in = append(in, dns.Record{Key: in[1].Key, Value: in[1].Value, TTL: time.Hour})
+	want := []dns.Set{
+		{Key: mark.Key, TTL: time.Minute, Values: []string{mark.Value}},
+		{Key: dns.Key{Name: "hr-b", Type: "A"}, TTL: time.Minute, Values: []string{"10.0.0.1", "10.0.0.2"}},
+		{Key: dns.Key{Name: "hr-b", Type: "AAAA"}, TTL: time.Minute, Values: []string{"2001:db8::1"}},
+	}
+	if diff := cmp.Diff(want, dns.Sets(in)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 type toySettings struct {
 	dns.Settings
 	Key string

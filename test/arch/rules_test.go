@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"provider"},
 	{"kubevm", "dns"}, // kubevm: what the two kinds of machines on Kubernetes share
 	{"store", "client", "auth", "manifest", driver},
-	{"provider/all", "provider/providertest", "store/pgtest", "snapshot", "claim", "cost", "agent"},
+	{"provider/all", "provider/providertest", "dns/dnstest", "store/pgtest", "snapshot", "claim", "cost", "agent"},
 	{"control", "service", "gauges", "store/storetest"},
 	{"simulate"},
 	{"api", "cli", "webui"},

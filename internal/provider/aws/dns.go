@@ -188,7 +188,10 @@ func (n *names) Records(ctx context.Context, zone string) ([]dns.Record, error) 
 			out = append(out, r)
 		}
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // list yields all pages from where the input says.
@@ -218,21 +221,15 @@ func (n *names) Set(ctx context.Context, zone string, records []dns.Record) erro
 		return err
 	}
 	batch := &types.ChangeBatch{}
-	at := map[dns.Key]*types.ResourceRecordSet{}
-	for _, r := range records {
-		set := at[r.Key]
-		if set == nil {
-			set = &types.ResourceRecordSet{Name: aws.String(absolute(r.Name, zone)), Type: types.RRType(r.Type), TTL: aws.Int64(max(int64(r.TTL/time.Second), 1))}
-			at[r.Key] = set
-			batch.Changes = append(batch.Changes, types.Change{Action: types.ChangeActionUpsert, ResourceRecordSet: set})
-		}
-		value := r.Value
-		if r.Type == string(types.RRTypeTxt) {
-			value = quoted(value)
-		}
-		if !slices.ContainsFunc(set.ResourceRecords, func(have types.ResourceRecord) bool { return aws.ToString(have.Value) == value }) {
+	for _, s := range dns.Sets(records) {
+		set := &types.ResourceRecordSet{Name: aws.String(absolute(s.Name, zone)), Type: types.RRType(s.Type), TTL: aws.Int64(max(int64(s.TTL/time.Second), 1))}
+		for _, value := range s.Values {
+			if set.Type == types.RRTypeTxt {
+				value = quoted(value)
+			}
 			set.ResourceRecords = append(set.ResourceRecords, types.ResourceRecord{Value: aws.String(value)})
 		}
+		batch.Changes = append(batch.Changes, types.Change{Action: types.ChangeActionUpsert, ResourceRecordSet: set})
 	}
 	_, err = n.api.ChangeResourceRecordSets(ctx, &route53.ChangeResourceRecordSetsInput{HostedZoneId: aws.String(id), ChangeBatch: batch})
 	if err != nil {

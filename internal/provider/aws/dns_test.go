@@ -1,7 +1,6 @@
 package aws_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -9,9 +8,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/headroom-dev/headroom/internal/dns"
+	"github.com/headroom-dev/headroom/internal/dns/dnstest"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/aws"
 	"github.com/headroom-dev/headroom/internal/provider/aws/fakeaws"
+	"github.com/headroom-dev/headroom/internal/provider/providertest"
 	"github.com/headroom-dev/headroom/internal/settings"
 )
 
@@ -31,148 +32,90 @@ func openedDNS(t *testing.T, id string) (dns.Service, *fakeaws.Account) {
 
 func TestDNS(t *testing.T) {
 	t.Parallel()
-	service, a := openedDNS(t, "")
-	ctx := t.Context()
-	is := func(want ...string) {
-		t.Helper()
-		if diff := cmp.Diff(want, a.Records(exampleZone)); diff != "" {
-			t.Errorf("records:\n%s", diff)
-		}
-	}
-	mark := dns.Mark{Installation: "01ji", Server: "01js"}.Record("hr-a.desk", time.Minute)
-	addresses := func(ttl time.Duration, all ...string) []dns.Record { return dns.Addresses("hr-a.desk", all, ttl) }
-	set := func(records ...dns.Record) {
-		t.Helper()
-		if err := service.Set(ctx, "example.com", records); err != nil {
-			t.Fatal(err)
-		}
-	}
-	markLine := `_headroom.hr-a.desk.example.com. TXT 60 "` + mark.Value + `"`
-	set(append(addresses(time.Minute, "10.0.0.1", "10.0.0.2", "2001:db8::1"), mark)...)
-	is(markLine, "hr-a.desk.example.com. A 60 10.0.0.1,10.0.0.2", "hr-a.desk.example.com. AAAA 60 2001:db8::1")
-	set(addresses(time.Second, "10.0.0.3")...)
-	calls := a.Calls()
-	set(addresses(time.Second, "10.0.0.3")...)
-	if n := a.Calls() - calls; n != 2 {
-		t.Errorf("a call cost %d requests, expected 2: the zone, and the change", n)
-	}
-	is(markLine, "hr-a.desk.example.com. A 1 10.0.0.3", "hr-a.desk.example.com. AAAA 60 2001:db8::1")
+	dnstest.Run(t, dnstest.Harness{Kind: aws.DNSKind(), New: dnsAccount})
+}
 
+func dnsAccount(t *testing.T) dnstest.Account {
+	machines, a := account(t)
+	s := &aws.DNSSettings{Account: machines.Account}
+	s.Zone = dnstest.Zone
+	wrong := *s
+	wrong.CABundle = providertest.OtherAuthority(t)
+	fail := func(status int, code string) func() {
+		return func() { a.Spoil(fakeaws.Fault{Status: status, Code: code, Message: "x"}) }
+	}
+	return dnstest.Account{
+		Settings: s, WrongCA: &wrong, Secrets: []string{s.SecretAccessKey},
+		Stored:  func() []string { return dnstest.Lines(a.Records(exampleZone)) },
+		AddText: func(name, text string) { a.AddRecords(exampleZone, name+".example.com.", "TXT", 60, dns.Quote(text)) },
+		Calls:   a.Calls, RepeatCalls: 2, // the zone, and the change
+		Expire: func() { a.Expire(true) }, Lack: a.Lack,
+		Checked: []string{"route53:ListHostedZonesByName", "route53:ListResourceRecordSets"},
+		Write:   "route53:ChangeResourceRecordSets", WriteHint: "route53:ChangeResourceRecordSets",
+		Fail: map[provider.Class]func(){
+			provider.RateLimited: fail(400, "Throttling"), provider.Unavailable: fail(503, "ServiceUnavailable"), provider.Invalid: fail(400, "InvalidInput"), provider.NotFound: fail(404, "NoSuchHostedZone"),
+		},
+		BreakPage: func() {
+			a.Spoil(fakeaws.Fault{Name: "ListResourceRecordSets", Status: 503, Code: "ServiceUnavailable", Message: "busy", After: 1})
+		},
+		BreakWrite: func(after int) {
+			a.Spoil(fakeaws.Fault{Name: "ChangeResourceRecordSets", Status: 503, Code: "ServiceUnavailable", Message: "busy", After: after})
+		},
+		Clash: func(_ bool, changes int) {
+			for range changes {
+				a.Spoil(clash)
+			}
+		},
+		ClashDelete: true, // an UPSERT replaces what is there
+		Private:     func() { a.AddZone("Z0PRIVATE", "example.com.", true) },
+	}
+}
+
+// clash is the answer to a deletion of what somebody has changed since the look.
+var clash = fakeaws.Fault{Name: "ChangeResourceRecordSets", Status: 400, Code: "InvalidChangeBatch", Message: "[Tried to delete resource record set [name='hr-b.example.com.', type='A'] but the values provided do not match the current values]"}
+
+// TestDNSTexts: as Route 53 keeps them, and as others write them.
+func TestDNSTexts(t *testing.T) {
+	t.Parallel()
+	service, a := openedDNS(t, "")
+	long := strings.Repeat(`ü"\ `, 200) + "\t" + strings.Repeat("x", 300)
+	mark := dns.Mark{Installation: "01ji", Server: "01js"}.Record("hr-a.desk", time.Minute)
+	if err := service.Set(t.Context(), "example.com", []dns.Record{mark}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{`_headroom.hr-a.desk.example.com. TXT 60 "` + mark.Value + `"`}, a.Records(exampleZone)); diff != "" {
+		t.Error(diff)
+	}
+	if err := service.Set(t.Context(), "example.com", []dns.Record{{Key: dns.Key{Name: "long", Type: "TXT"}, Value: long, TTL: time.Minute}}); err != nil {
+		t.Fatal(err)
+	}
 	a.AddRecords(exampleZone, "spf.example.com.", "TXT", 60, `"v=spf1 " "\"quoted\" a\\b \303\274"`, `"plain"`)
 	a.AddRecords(exampleZone, `\052.example.com.`, "A", 60, "10.9.9.9")
-	records, err := service.Records(ctx, "example.com")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var texts []string
-	marked, star := false, false
-	for _, r := range records {
-		if r.Name == "spf" {
-			texts = append(texts, r.Value)
-		}
-		star = star || r.Name == "*"
-		name, m, ok := dns.ParseMark(r)
-		marked = marked || ok && name == "hr-a.desk" && m.Server == "01js" && r.Value == mark.Value
-	}
-	if diff := cmp.Diff([]string{`v=spf1 "quoted" a\b ü`, "plain"}, texts); diff != "" || !marked || !star {
-		t.Errorf("the mark is found: %v; the asterisk: %v; texts:\n%s", marked, star, diff)
-	}
-
-	gone := []dns.Key{{Name: "hr-a.desk", Type: "A"}, {Name: "hr-a.desk", Type: "AAAA"}, mark.Key, {Name: "never", Type: "A"}, {Name: "spf", Type: "TXT"}, {Name: "*", Type: "A"}}
-	for range 2 {
-		if err := service.Delete(ctx, "example.com", gone); err != nil {
-			t.Fatal(err)
-		}
-	}
-	is()
-	if err := service.Set(ctx, "example.com", nil); err != nil {
-		t.Error(err)
-	}
-	if err := service.Delete(ctx, "example.com", nil); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestDNSLargeZone: all pages are read, and a deletion finds its names in a zone
-// that does not fit into one of them.
-func TestDNSLargeZone(t *testing.T) {
-	t.Parallel()
-	service, a := openedDNS(t, exampleZone)
-	for n := range 250 {
-		a.AddRecords(exampleZone, fmt.Sprintf("hr-%03d.example.com.", n), "A", 60, "10.0.0.1")
-	}
-	for _, identifier := range []string{"hr-120", "hr-249"} {
-		if err := service.Set(t.Context(), "example.com", []dns.Record{dns.Mark{Installation: "i", Server: "s"}.Record(identifier, time.Minute)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	records, err := service.Records(t.Context(), "example.com")
-	if err != nil || len(records) != 250+2+2 {
-		t.Errorf("%d records, %v", len(records), err)
-	}
-	var keys []dns.Key
-	for _, name := range []string{"hr-000", "hr-120", "hr-249", "never"} {
-		keys = append(keys, dns.Key{Name: name, Type: "A"}, dns.Key{Name: name, Type: "AAAA"}, dns.MarkKey(name))
-	}
-	if err := service.Delete(t.Context(), "example.com", keys); err != nil {
-		t.Fatal(err)
-	}
-	if left := a.Records(exampleZone); len(left) != 247 || strings.Contains(strings.Join(left, " "), "_headroom") {
-		t.Errorf("%d records are left: %v", len(left), left)
-	}
-	a.Spoil(fakeaws.Fault{Name: "ListResourceRecordSets", Status: 503, Code: "ServiceUnavailable", Message: "busy", After: 1})
-	if _, err := service.Records(t.Context(), "example.com"); provider.ClassOf(err) != provider.Unavailable {
-		t.Errorf("half a listing: %v", err)
-	}
-}
-
-// TestDNSLongText: what is longer than a piece of a text arrives whole.
-func TestDNSLongText(t *testing.T) {
-	t.Parallel()
-	service, _ := openedDNS(t, "")
-	want := strings.Repeat(`ü"\ `, 200) + "\t" + strings.Repeat("x", 300)
-	if err := service.Set(t.Context(), "example.com", []dns.Record{{Key: dns.Key{Name: "long", Type: "TXT"}, Value: want, TTL: time.Minute}}); err != nil {
-		t.Fatal(err)
-	}
 	records, err := service.Records(t.Context(), "example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := false
+	got := map[string][]string{}
 	for _, r := range records {
-		found = found || r.Name == "long"
-		if r.Name == "long" && r.Value != want {
-			t.Errorf("the text became %q", r.Value)
+		got[r.Name] = append(got[r.Name], r.Value)
+	}
+	for name, want := range map[string][]string{"spf": {`v=spf1 "quoted" a\b ü`, "plain"}, "*": {"10.9.9.9"}, "long": {long}} {
+		if diff := cmp.Diff(want, got[name]); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
 		}
 	}
-	if !found {
-		t.Error("the text is not there")
+	if err := service.Delete(t.Context(), "example.com", []dns.Key{{Name: "*", Type: "A"}, {Name: "spf", Type: "TXT"}, {Name: "long", Type: "TXT"}, mark.Key}); err != nil {
+		t.Fatal(err)
+	}
+	if left := a.Records(exampleZone); len(left) > 0 {
+		t.Errorf("left: %q", left)
 	}
 }
 
-// TestDNSClash: a deletion that somebody else's change overtook is made up anew,
-// and not for ever; a name that is an alias of somebody else's is a conflict.
-func TestDNSClash(t *testing.T) {
+// TestDNSAlias: a name that is an alias of somebody else's is a conflict.
+func TestDNSAlias(t *testing.T) {
 	t.Parallel()
 	service, a := openedDNS(t, "")
-	record := dns.Addresses("hr-b", []string{"10.0.0.1"}, time.Minute)
-	if err := service.Set(t.Context(), "example.com", record); err != nil {
-		t.Fatal(err)
-	}
-	clash := fakeaws.Fault{Name: "ChangeResourceRecordSets", Status: 400, Code: "InvalidChangeBatch", Message: "[Tried to delete resource record set [name='hr-b.example.com.', type='A'] but the values provided do not match the current values]"}
-	for range 3 {
-		a.Spoil(clash)
-	}
-	gone := []dns.Key{{Name: "hr-b", Type: "A"}}
-	if err := service.Delete(t.Context(), "example.com", gone); provider.ClassOf(err) != provider.Conflict {
-		t.Errorf("after three clashes: %v", err)
-	}
-	for range 2 {
-		a.Spoil(clash)
-	}
-	if err := service.Delete(t.Context(), "example.com", gone); err != nil {
-		t.Errorf("after two clashes: %v", err)
-	}
 	a.AddRecords(exampleZone, "hr-c.example.com.", "CNAME", 60, "elsewhere.example.org.")
 	err := service.Set(t.Context(), "example.com", dns.Addresses("hr-c", []string{"10.0.0.1"}, time.Minute))
 	if provider.ClassOf(err) != provider.Conflict || !strings.Contains(err.Error(), "CNAME") {
@@ -186,6 +129,7 @@ func TestDNSClash(t *testing.T) {
 	if diff := cmp.Diff(before, a.Records(exampleZone)); diff != "" {
 		t.Error(diff)
 	}
+	record := dns.Addresses("hr-b", []string{"10.0.0.1"}, time.Minute)
 	for code, want := range map[string]provider.Class{"Throttling": provider.RateLimited, "PriorRequestNotComplete": provider.RateLimited, "InvalidInput": provider.Invalid, "NoSuchHostedZone": provider.NotFound} {
 		a.Spoil(fakeaws.Fault{Name: "ChangeResourceRecordSets", Status: 400, Code: code, Message: "Rate exceeded"})
 		if err := service.Set(t.Context(), "example.com", record); provider.ClassOf(err) != want {
@@ -219,9 +163,6 @@ func TestDNSCheck(t *testing.T) {
 		}
 		return out
 	}
-	if got := failed(service, "example.com"); got != nil {
-		t.Errorf("a healthy zone: %v", got)
-	}
 	for _, zone := range []string{"example.org", "inside.example.com", "twice.example.com", "com"} {
 		if diff := cmp.Diff([]string{"zone " + zone}, failed(service, zone)); diff != "" {
 			t.Errorf("%s:\n%s", zone, diff)
@@ -229,22 +170,6 @@ func TestDNSCheck(t *testing.T) {
 	}
 	if _, err := service.Records(t.Context(), "twice.example.com"); provider.ClassOf(err) != provider.Invalid || !strings.Contains(err.Error(), "Z0TWICE1, Z0TWICE2") {
 		t.Errorf("two public zones of one name: %v", err)
-	}
-	for _, action := range []string{"route53:ListHostedZonesByName", "route53:ListResourceRecordSets"} {
-		a.Lack(action)
-		if diff := cmp.Diff([]string{"permission " + action}, failed(service, "example.com")); diff != "" {
-			t.Errorf("without %s:\n%s", action, diff)
-		}
-	}
-	a.Lack("route53:ChangeResourceRecordSets")
-	err := service.Set(t.Context(), "example.com", dns.Addresses("hr-c", []string{"10.0.0.1"}, time.Minute))
-	if provider.ClassOf(err) != provider.Forbidden || !strings.Contains(err.Error(), "route53:ChangeResourceRecordSets") {
-		t.Errorf("without the permission: %v", err)
-	}
-	a.Lack()
-	a.Expire(true)
-	if _, err := service.Records(t.Context(), "example.com"); provider.ClassOf(err) != provider.Unauthenticated {
-		t.Errorf("with a key that is refused: %v", err)
 	}
 	for id, want := range map[string]string{"Z0MISSING": "hosted zone Z0MISSING", "Z0OTHER": "hosted zone Z0OTHER", "/hostedzone/" + exampleZone: ""} {
 		named, a := openedDNS(t, id)
@@ -258,9 +183,6 @@ func TestDNSCheck(t *testing.T) {
 
 func TestDNSSettings(t *testing.T) {
 	t.Parallel()
-	for _, p := range settings.CheckDefinition(&aws.DNSSettings{}) {
-		t.Error(p)
-	}
 	found := settings.DecodeJSON([]byte(`{"zone":"example.com","hosted_zone_id":"example.com","region":"Frankfurt"}`), &aws.DNSSettings{}, settings.Options{})
 	var paths []string
 	for _, f := range found {

@@ -12,6 +12,7 @@ import (
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/azure"
 	"github.com/headroom-dev/headroom/internal/provider/azure/fakeazure"
+	"github.com/headroom-dev/headroom/internal/provider/providertest"
 )
 
 // TestTokens: one access token serves many calls, also when they come at once; one
@@ -58,7 +59,7 @@ func TestTokenService(t *testing.T) {
 		"audience": {func(s *azure.Settings) { s.Audience = "https://graph.example.com" }, provider.Unauthenticated, "AADSTS500011"},
 		"path":     {func(s *azure.Settings) { s.AuthorityHost += "/subscriptions" }, provider.Unauthenticated, ""},
 		"dead":     {func(s *azure.Settings) { s.AuthorityHost = "https://127.0.0.1:1" }, provider.Unavailable, "fetching an access token"},
-		"foreign":  {func(s *azure.Settings) { s.CABundle = otherCA }, provider.Unauthenticated, "certificate"},
+		"foreign":  {func(s *azure.Settings) { s.CABundle = providertest.OtherAuthority(t) }, provider.Unauthenticated, "certificate"},
 	} {
 		s, _ := subscription(t)
 		c.change(s)

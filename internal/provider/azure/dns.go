@@ -170,28 +170,21 @@ func recordsOf(s *armdns.RecordSet) []dns.Record {
 
 // Set implements dns.Service.
 func (n *names) Set(ctx context.Context, zone string, records []dns.Record) error {
-	var keys []dns.Key
-	wanted := map[dns.Key]*armdns.RecordSetProperties{}
-	for _, r := range records {
-		p := wanted[r.Key]
-		if p == nil {
-			p = &armdns.RecordSetProperties{TTL: to.Ptr(max(int64(r.TTL/time.Second), 1))}
-			wanted[r.Key] = p
-			keys = append(keys, r.Key)
+	for _, s := range dns.Sets(records) {
+		p := &armdns.RecordSetProperties{TTL: to.Ptr(max(int64(s.TTL/time.Second), 1))}
+		for _, value := range s.Values {
+			switch s.Type {
+			case "A":
+				p.ARecords = append(p.ARecords, &armdns.ARecord{IPv4Address: to.Ptr(value)})
+			case "AAAA":
+				p.AaaaRecords = append(p.AaaaRecords, &armdns.AaaaRecord{IPv6Address: to.Ptr(value)})
+			case "TXT":
+				p.TxtRecords = append(p.TxtRecords, &armdns.TxtRecord{Value: to.SliceOfPtrs(pieces(value)...)})
+			default:
+				return provider.Errorf(provider.Invalid, "records of type %s are not written", s.Type)
+			}
 		}
-		switch r.Type {
-		case "A":
-			p.ARecords = append(p.ARecords, &armdns.ARecord{IPv4Address: to.Ptr(r.Value)})
-		case "AAAA":
-			p.AaaaRecords = append(p.AaaaRecords, &armdns.AaaaRecord{IPv6Address: to.Ptr(r.Value)})
-		case "TXT":
-			p.TxtRecords = append(p.TxtRecords, &armdns.TxtRecord{Value: to.SliceOfPtrs(pieces(r.Value)...)})
-		default:
-			return provider.Errorf(provider.Invalid, "records of type %s are not written", r.Type)
-		}
-	}
-	for _, key := range keys {
-		if err := n.change(ctx, zone, key, wanted[key]); err != nil {
+		if err := n.change(ctx, zone, s.Key, p); err != nil {
 			return err
 		}
 	}

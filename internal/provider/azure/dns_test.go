@@ -3,6 +3,7 @@ package azure_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,9 +11,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/headroom-dev/headroom/internal/dns"
+	"github.com/headroom-dev/headroom/internal/dns/dnstest"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/azure"
 	"github.com/headroom-dev/headroom/internal/provider/azure/fakeazure"
+	"github.com/headroom-dev/headroom/internal/provider/providertest"
 )
 
 func openedDNS(t *testing.T) (dns.Service, *fakeazure.Subscription) {
@@ -30,61 +33,108 @@ func openedDNS(t *testing.T) (dns.Service, *fakeazure.Subscription) {
 
 func TestDNS(t *testing.T) {
 	t.Parallel()
-	service, p := openedDNS(t)
-	ctx := t.Context()
-	is := func(want ...string) {
-		t.Helper()
-		if diff := cmp.Diff(want, p.Records()); diff != "" {
-			t.Errorf("records:\n%s", diff)
+	dnstest.Run(t, dnstest.Harness{Kind: azure.DNSKind(), New: dnsAccount})
+}
+
+func dnsAccount(t *testing.T) dnstest.Account {
+	c := theCloud()
+	p := c.fake.NewSubscription()
+	s := &azure.DNSSettings{Account: account(c, p), ResourceGroup: p.Group}
+	s.Zone = dnstest.Zone
+	wrong := *s
+	wrong.CABundle = providertest.OtherAuthority(t)
+	fail := func(status int, code string) func() {
+		return func() { p.Spoil(fakeazure.Fault{Path: "/dnsZones/", Status: status, Code: code, Message: "x"}) }
+	}
+	spoil := func(method string, f fakeazure.Fault) {
+		f.Method, f.Path = method, "/dnsZones/"
+		p.Spoil(f)
+	}
+	checked := []string{"Microsoft.Authorization/permissions/read", "Microsoft.Network/dnsZones/read", "Microsoft.Network/dnsZones/all/read"}
+	for _, kind := range []string{"A", "AAAA", "TXT"} {
+		for _, verb := range []string{"read", "write", "delete"} {
+			checked = append(checked, "Microsoft.Network/dnsZones/"+kind+"/"+verb)
 		}
 	}
-	mark := dns.Mark{Installation: "01ji", Server: "01js"}.Record("hr-a.desk", time.Minute)
-	addresses := func(ttl time.Duration, all ...string) []dns.Record { return dns.Addresses("hr-a.desk", all, ttl) }
-	set := func(records ...dns.Record) {
-		t.Helper()
-		if err := service.Set(ctx, "example.com", records); err != nil {
+	return dnstest.Account{
+		Settings: s, WrongCA: &wrong, Secrets: []string{p.Secret, "eyJ0."},
+		Stored: func() []string {
+			var out []string
+			for _, line := range p.Records() { // TYPE/NAME SECONDS VALUES
+				key, rest, _ := strings.Cut(line, " ")
+				kind, name, _ := strings.Cut(key, "/")
+				full := name + "." + dnstest.Zone
+				if name == "@" {
+					full = dnstest.Zone
+				}
+				ttl, values, _ := strings.Cut(rest, " ")
+				if kind == "TXT" {
+					values = dns.Quote(values)
+				}
+				out = append(out, dnstest.Lines([]string{full + " " + kind + " " + ttl + " " + values})...)
+			}
+			return out
+		},
+		AddText: func(name, text string) { p.AddText(name, []string{text}) },
+		Calls:   p.Calls, RepeatCalls: 1, // a look
+		Expire: func() { p.Expire(true) }, Lack: p.Lack, Checked: checked,
+		Write: "Microsoft.Network/dnsZones/A/write", WriteHint: "Microsoft.Network/dnsZones/A/write",
+		Fail: map[provider.Class]func(){
+			provider.RateLimited: fail(http.StatusTooManyRequests, "TooManyRequests"), provider.Unavailable: fail(http.StatusServiceUnavailable, "ServiceUnavailable"),
+		},
+		BreakPage: func() {
+			p.Spoil(fakeazure.Fault{Path: "/all?", After: 1, Status: http.StatusInternalServerError, Code: "InternalServerError", Message: "x"})
+		},
+		BreakWrite: func(after int) {
+			f := fakeazure.Fault{After: after, Status: http.StatusInternalServerError, Code: "InternalServerError", Message: "x"}
+			spoil(http.MethodPut, f)
+			spoil(http.MethodDelete, f)
+		},
+		Clash: func(deletions bool, changes int) {
+			method := http.MethodPut
+			if deletions {
+				method = http.MethodDelete
+			}
+			for range changes {
+				p.Spoil(fakeazure.Fault{Method: method, Path: "/A/hr-b", Status: http.StatusPreconditionFailed, Code: "PreconditionFailed", Message: "The Etag provided did not match."})
+			}
+		},
+	}
+}
+
+// TestDNSTexts: in pieces, as Azure keeps them and as others write them.
+func TestDNSTexts(t *testing.T) {
+	t.Parallel()
+	service, p := openedDNS(t)
+	for _, want := range []string{strings.Repeat(`ü"\ `, 200), ""} {
+		if err := service.Set(t.Context(), "example.com", []dns.Record{{Key: dns.Key{Name: "long", Type: "TXT"}, Value: want, TTL: time.Minute}}); err != nil {
 			t.Fatal(err)
 		}
+		if got := textsOf(t, service, "long"); !slices.Equal(got, []string{want}) {
+			t.Errorf("the text became %q", got)
+		}
 	}
-	markLine := "TXT/_headroom.hr-a.desk 60 " + mark.Value
-	set(append(addresses(time.Minute, "10.0.0.1", "10.0.0.2", "2001:db8::1"), mark)...)
-	is("A/hr-a.desk 60 10.0.0.1,10.0.0.2", "AAAA/hr-a.desk 60 2001:db8::1", markLine)
-	set(addresses(time.Second, "10.0.0.3")...)
-	calls := p.Calls()
-	set(addresses(time.Second, "10.0.0.3")...) // a repeated call changes nothing
-	if n := p.Calls() - calls; n != 1 {
-		t.Errorf("a repeated call cost %d calls, expected a look", n)
-	}
-	is("A/hr-a.desk 1 10.0.0.3", "AAAA/hr-a.desk 60 2001:db8::1", markLine)
-
 	p.AddText("spf", []string{`v=spf1 `, `"quoted" a\b`}, []string{"plain"})
-	records, err := service.Records(ctx, "example.com")
+	if diff := cmp.Diff([]string{`v=spf1 "quoted" a\b`, "plain"}, textsOf(t, service, "spf")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func textsOf(t *testing.T, service dns.Service, name string) (out []string) {
+	t.Helper()
+	records, err := service.Records(t.Context(), "example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var texts []string
-	marked := false
 	for _, r := range records {
-		if r.Name == "spf" {
-			texts = append(texts, r.Value)
-		}
-		name, m, ok := dns.ParseMark(r)
-		marked = marked || ok && name == "hr-a.desk" && m.Server == "01js" && r.Value == mark.Value
-	}
-	if diff := cmp.Diff([]string{`v=spf1 "quoted" a\b`, "plain"}, texts); diff != "" || !marked {
-		t.Errorf("the mark is found: %v; texts:\n%s", marked, diff)
-	}
-
-	gone := []dns.Key{{Name: "hr-a.desk", Type: "A"}, {Name: "hr-a.desk", Type: "AAAA"}, mark.Key, {Name: "never", Type: "A"}, {Name: "spf", Type: "TXT"}}
-	for range 2 {
-		if err := service.Delete(ctx, "example.com", gone); err != nil {
-			t.Fatal(err)
+		if r.Name == name {
+			out = append(out, r.Value)
 		}
 	}
-	is()
+	return out
 }
 
-// TestDNSPages: all pages are listed, or none.
+// TestDNSPages: what throttling says of the time to wait is told, on whatever page.
 func TestDNSPages(t *testing.T) {
 	t.Parallel()
 	service, p := openedDNS(t)
@@ -99,106 +149,5 @@ func TestDNSPages(t *testing.T) {
 	records, err = service.Records(t.Context(), "example.com")
 	if provider.ClassOf(err) != provider.RateLimited || provider.RetryAfter(err) != 3*time.Second || records != nil {
 		t.Errorf("a third page that is refused: %d records, %v", len(records), err)
-	}
-}
-
-// TestDNSLongText: what is longer than a piece of a text arrives whole.
-func TestDNSLongText(t *testing.T) {
-	t.Parallel()
-	service, _ := openedDNS(t)
-	for _, want := range []string{strings.Repeat(`ü"\ `, 200), strings.Repeat("x", 255), strings.Repeat("x", 256), ""} {
-		if err := service.Set(t.Context(), "example.com", []dns.Record{{Key: dns.Key{Name: "long", Type: "TXT"}, Value: want, TTL: time.Minute}}); err != nil {
-			t.Fatal(err)
-		}
-		records, err := service.Records(t.Context(), "example.com")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range records {
-			if r.Name == "long" && r.Value != want {
-				t.Errorf("the text became %q", r.Value)
-			}
-		}
-	}
-}
-
-// TestDNSClash: a change that somebody else's overtook is made up anew, and not for
-// ever.
-func TestDNSClash(t *testing.T) {
-	t.Parallel()
-	service, p := openedDNS(t)
-	clash := func(method string, n int) {
-		for range n {
-			p.Spoil(fakeazure.Fault{Method: method, Path: "/A/hr-b", Status: http.StatusPreconditionFailed, Code: "PreconditionFailed", Message: "The Etag provided did not match."})
-		}
-	}
-	record := dns.Addresses("hr-b", []string{"10.0.0.1"}, time.Minute)
-	clash(http.MethodPut, 2)
-	if err := service.Set(t.Context(), "example.com", record); err != nil {
-		t.Errorf("after two clashes: %v", err)
-	}
-	clash(http.MethodDelete, 3)
-	key := []dns.Key{{Name: "hr-b", Type: "A"}}
-	if err := service.Delete(t.Context(), "example.com", key); provider.ClassOf(err) != provider.Conflict {
-		t.Errorf("after three clashes: %v", err)
-	}
-	if err := service.Delete(t.Context(), "example.com", key); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestDNSCheck(t *testing.T) {
-	t.Parallel()
-	service, p := openedDNS(t)
-	failed := func(zone string) []string {
-		t.Helper()
-		r, err := service.Check(t.Context(), zone)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out []string
-		for _, f := range r.Findings {
-			if f.Verdict != provider.VerdictOK {
-				out = append(out, f.Subject)
-			}
-			if f.Verdict != provider.VerdictOK && f.Remedy == "" {
-				t.Errorf("no remedy: %+v", f)
-			}
-		}
-		return out
-	}
-	if got := failed("example.com"); got != nil {
-		t.Errorf("a healthy zone: %v", got)
-	}
-	if diff := cmp.Diff([]string{"zone example.org"}, failed("example.org")); diff != "" {
-		t.Error(diff)
-	}
-	actions := []string{"Microsoft.Authorization/permissions/read", "Microsoft.Network/dnsZones/read", "Microsoft.Network/dnsZones/all/read"}
-	for _, kind := range []string{"A", "AAAA", "TXT"} {
-		for _, verb := range []string{"read", "write", "delete"} {
-			actions = append(actions, "Microsoft.Network/dnsZones/"+kind+"/"+verb)
-		}
-	}
-	for _, action := range actions {
-		p.Lack(action)
-		if diff := cmp.Diff([]string{"permission " + action}, failed("example.com")); diff != "" {
-			t.Errorf("without %s:\n%s", action, diff)
-		}
-	}
-	p.Lack("Microsoft.Network/dnsZones/A/write")
-	err := service.Set(t.Context(), "example.com", dns.Addresses("hr-c", []string{"10.0.0.1"}, time.Minute))
-	if provider.ClassOf(err) != provider.Forbidden || !strings.Contains(err.Error(), "Microsoft.Network/dnsZones/A/write") {
-		t.Errorf("without the action: %v", err)
-	}
-	p.Lack()
-	if err := service.Set(t.Context(), "example.org", dns.Addresses("hr-c", []string{"10.0.0.1"}, time.Minute)); provider.ClassOf(err) != provider.NotFound {
-		t.Errorf("a zone that is not there: %v", err)
-	}
-	if _, err := service.Records(t.Context(), "example.org"); provider.ClassOf(err) != provider.NotFound {
-		t.Errorf("records of a zone that is not there: %v", err)
-	}
-	p.Expire(true)
-	if _, err := service.Records(t.Context(), "example.com"); provider.ClassOf(err) != provider.Unauthenticated {
-		t.Errorf("with a secret that is refused: %v", err)
 	}
 }

@@ -172,7 +172,7 @@ func account(t *testing.T) providertest.Account {
 	token, a := c.fake.NewAccount()
 	s := settingsOf(c, token)
 	wrong := *s
-	wrong.CABundle = otherCA
+	wrong.CABundle = providertest.OtherAuthority(t)
 	spoil := func(f fakedigitalocean.Fault) func(*testing.T) {
 		return func(*testing.T) { a.Spoil(f) }
 	}
@@ -273,17 +273,3 @@ func opened(t *testing.T, s *digitalocean.Settings) provider.Driver {
 	}
 	return d
 }
-
-// otherCA signed nothing here.
-const otherCA = `-----BEGIN CERTIFICATE-----
-MIIBjjCCATWgAwIBAgIUHsVUcJKOTvFzbVX13rp+Wuhrg7swCgYIKoZIzj0EAwIw
-HDEaMBgGA1UEAwwRQW5vdGhlciBhdXRob3JpdHkwIBcNMjYxMTI0MTYwMTI2WhgP
-MjEyNjEwMzExNjAxMjZaMBwxGjAYBgNVBAMMEUFub3RoZXIgYXV0aG9yaXR5MFkw
-EwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEnEQOjIAYOoDz4WX1dWK/uaO9EUL3kRzk
-FB4iEFRoEyUi6/+yxTzBgHmjH+ufxIyE6pUyyGwNANloCkENNveeE6NTMFEwHQYD
-VR0OBBYEFJKqa5Z0iftSTUKD1Q8nuKjCNL5LMB8GA1UdIwQYMBaAFJKqa5Z0iftS
-TUKD1Q8nuKjCNL5LMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDRwAwRAIg
-NYM91FLsYS54Hkq8TEDE5fXNW2EZZ3Zd86iYgCBYJm8CIB7M6bTCyjjRH3V7datF
-zU/tiVsnACAfeRDhxBqklLWC
------END CERTIFICATE-----
-`

@@ -2,6 +2,7 @@ package digitalocean
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/digitalocean/godo"
@@ -51,7 +52,8 @@ func (n *names) Check(ctx context.Context, zone string) (provider.Report, error)
 	case provider.NotFound:
 		finding.Verdict, finding.Message, finding.Remedy = provider.VerdictFailed, "the account has no such domain", "add the domain to the account, or correct zone"
 	case provider.Forbidden:
-		finding.Verdict, finding.Message, finding.Remedy = provider.VerdictFailed, "the token lacks the scope domain:read", "make a token with domain:read, domain:create, domain:update and domain:delete"
+		finding.Subject, finding.Verdict = "permission domain:read", provider.VerdictFailed
+		finding.Message, finding.Remedy = "the token lacks this scope", "make a token with domain:read, domain:create, domain:update and domain:delete"
 	default:
 		if err != nil {
 			return provider.Report{}, err
@@ -68,7 +70,7 @@ func (n *names) Records(ctx context.Context, zone string) ([]dns.Record, error) 
 	}
 	var out []dns.Record
 	for _, r := range stored {
-		out = append(out, dns.Record{Key: dns.Key{Name: r.Name, Type: r.Type}, Value: r.Data, TTL: time.Duration(r.TTL) * time.Second})
+		out = append(out, dns.Record{Key: keyOf(r), Value: r.Data, TTL: time.Duration(r.TTL) * time.Second})
 	}
 	return out, nil
 }
@@ -90,36 +92,36 @@ func (n *names) records(ctx context.Context, zone string) ([]godo.DomainRecord, 
 // Set implements dns.Service. New values are added before old ones go, so that a
 // name is never without an address in between.
 func (n *names) Set(ctx context.Context, zone string, records []dns.Record) error {
+	if len(records) == 0 {
+		return nil
+	}
 	stored, err := n.records(ctx, zone)
 	if err != nil {
 		return err
 	}
 	keys := map[dns.Key]bool{}
 	kept := map[int]bool{}
-	for _, r := range records {
-		keys[r.Key] = true
-		edit := &godo.DomainRecordEditRequest{Type: r.Type, Name: r.Name, Data: r.Value, TTL: max(int(r.TTL/time.Second), leastTTL)}
-		have := 0
-		for _, s := range stored {
-			if s.Name == r.Name && s.Type == r.Type && s.Data == r.Value && !kept[s.ID] {
-				have = s.ID
-				kept[s.ID] = true
-				if s.TTL != edit.TTL {
-					if _, _, err := n.api.Domains.EditRecord(ctx, zone, s.ID, edit); err != nil {
-						return n.fault(err)
-					}
-				}
-				break
+	for _, set := range dns.Sets(records) {
+		keys[set.Key] = true
+		for _, value := range set.Values {
+			edit := &godo.DomainRecordEditRequest{Type: set.Type, Name: set.Name, Data: value, TTL: max(int(set.TTL/time.Second), leastTTL)}
+			i := slices.IndexFunc(stored, func(s godo.DomainRecord) bool { return keyOf(s) == set.Key && s.Data == value })
+			switch {
+			case i < 0:
+				_, _, err = n.api.Domains.CreateRecord(ctx, zone, edit)
+			case stored[i].TTL != edit.TTL:
+				_, _, err = n.api.Domains.EditRecord(ctx, zone, stored[i].ID, edit)
 			}
-		}
-		if have == 0 {
-			if _, _, err := n.api.Domains.CreateRecord(ctx, zone, edit); err != nil {
+			if err != nil {
 				return n.fault(err)
+			}
+			if i >= 0 {
+				kept[stored[i].ID] = true
 			}
 		}
 	}
 	for _, s := range stored {
-		if keys[dns.Key{Name: s.Name, Type: s.Type}] && !kept[s.ID] {
+		if keys[keyOf(s)] && !kept[s.ID] {
 			if err := n.remove(ctx, zone, s.ID); err != nil {
 				return err
 			}
@@ -128,25 +130,31 @@ func (n *names) Set(ctx context.Context, zone string, records []dns.Record) erro
 	return nil
 }
 
-// Delete implements dns.Service.
+// Delete implements dns.Service. Records go in the order of the keys: a mark that
+// is named last is there for as long as anything is left.
 func (n *names) Delete(ctx context.Context, zone string, keys []dns.Key) error {
+	if len(keys) == 0 {
+		return nil
+	}
 	stored, err := n.records(ctx, zone)
 	if err != nil {
 		return err
 	}
-	wanted := map[dns.Key]bool{}
-	for _, k := range keys {
-		wanted[k] = true
-	}
+	ids := map[dns.Key][]int{}
 	for _, s := range stored {
-		if wanted[dns.Key{Name: s.Name, Type: s.Type}] {
-			if err := n.remove(ctx, zone, s.ID); err != nil {
+		ids[keyOf(s)] = append(ids[keyOf(s)], s.ID)
+	}
+	for _, k := range keys {
+		for _, id := range ids[k] {
+			if err := n.remove(ctx, zone, id); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
 }
+
+func keyOf(r godo.DomainRecord) dns.Key { return dns.Key{Name: r.Name, Type: r.Type} }
 
 func (n *names) remove(ctx context.Context, zone string, id int) error {
 	_, err := n.api.Domains.DeleteRecord(ctx, zone, id)

@@ -3,14 +3,11 @@ package digitalocean_test
 import (
 	"bytes"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/headroom-dev/headroom/internal/dns"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/digitalocean"
 	"github.com/headroom-dev/headroom/internal/settings"
@@ -175,72 +172,5 @@ func TestCatalog(t *testing.T) {
 				t.Error("a size of another region is offered")
 			}
 		}
-	}
-}
-
-func TestDNS(t *testing.T) {
-	t.Parallel()
-	c := open(t)
-	token, a := c.fake.NewAccount()
-	s := &digitalocean.DNSSettings{}
-	s.Zone, s.Token, s.Endpoint, s.CABundle = "example.com", token, c.url, c.ca
-	service, err := digitalocean.DNSKind().Open(t.Context(), s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx := t.Context()
-	if r, err := service.Check(ctx, "example.com"); err != nil || !r.OK() {
-		t.Errorf("check: %+v, %v", r, err)
-	}
-	if r, err := service.Check(ctx, "example.org"); err != nil || r.OK() {
-		t.Errorf("check of a domain that is not there: %+v, %v", r, err)
-	}
-	mark := dns.Mark{Installation: "01ji", Server: "01js"}.Record("hr-a.desk", time.Minute)
-	set := func(records ...dns.Record) {
-		t.Helper()
-		if err := service.Set(ctx, "example.com", records); err != nil {
-			t.Fatal(err)
-		}
-	}
-	is := func(want ...string) {
-		t.Helper()
-		want = append(want, "@ NS ns1.digitalocean.com 1800")
-		slices.Sort(want)
-		if diff := cmp.Diff(want, a.Records("example.com")); diff != "" {
-			t.Errorf("records:\n%s", diff)
-		}
-	}
-	markLine := "_headroom.hr-a.desk TXT " + mark.Value + " 60"
-	set(mark)
-	set(dns.Addresses("hr-a.desk", []string{"10.0.0.1", "10.0.0.2", "2001:db8::1"}, time.Second)...)
-	is(markLine, "hr-a.desk A 10.0.0.1 30", "hr-a.desk A 10.0.0.2 30", "hr-a.desk AAAA 2001:db8::1 30")
-	set(dns.Addresses("hr-a.desk", []string{"10.0.0.2", "10.0.0.3"}, time.Minute)...)
-	set(dns.Addresses("hr-a.desk", []string{"10.0.0.2", "10.0.0.3"}, time.Minute)...) // a repeated call changes nothing
-	is(markLine, "hr-a.desk A 10.0.0.2 60", "hr-a.desk A 10.0.0.3 60", "hr-a.desk AAAA 2001:db8::1 30")
-	records, err := service.Records(ctx, "example.com")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := false
-	for _, r := range records {
-		name, m, ok := dns.ParseMark(r)
-		found = found || ok && name == "hr-a.desk" && m.Server == "01js"
-	}
-	if !found {
-		t.Errorf("the mark is not among %v", records)
-	}
-	gone := []dns.Key{{Name: "hr-a.desk", Type: "A"}, {Name: "hr-a.desk", Type: "AAAA"}, mark.Key, {Name: "never", Type: "A"}}
-	for range 2 {
-		if err := service.Delete(ctx, "example.com", gone); err != nil {
-			t.Fatal(err)
-		}
-	}
-	is()
-	if err := service.Set(ctx, "example.org", []dns.Record{mark}); provider.ClassOf(err) != provider.NotFound {
-		t.Errorf("a domain that is not there: %v", err)
-	}
-	a.Lack("domain:create")
-	if err := service.Set(ctx, "example.com", []dns.Record{mark}); provider.ClassOf(err) != provider.Forbidden {
-		t.Errorf("without the scope: %v", err)
 	}
 }

@@ -143,7 +143,7 @@ func TestConformance(t *testing.T) {
 func account(t *testing.T) providertest.Account {
 	s, p := project(t)
 	wrong := *s
-	wrong.CABundle = otherCA
+	wrong.CABundle = providertest.OtherAuthority(t)
 	spoil := func(f fakegcp.Fault) func(*testing.T) {
 		return func(*testing.T) { p.Spoil(f) }
 	}
@@ -157,14 +157,8 @@ func account(t *testing.T) providertest.Account {
 			return create(t, d)
 		}
 	}
-	var key struct {
-		Key string `json:"private_key"`
-	}
-	if err := json.Unmarshal([]byte(s.Credentials), &key); err != nil {
-		t.Fatal(err)
-	}
 	return providertest.Account{
-		Kind: gcp.Kind(), Settings: s, WrongCA: &wrong, Secrets: []string{key.Key, "ya29."}, Pages: 51,
+		Kind: gcp.Kind(), Settings: s, WrongCA: &wrong, Secrets: []string{keyOf(t, s.Credentials), "ya29."}, Pages: 51,
 		Foreign: func(*testing.T) string {
 			p.Plant("europe-west3-a", "somebody-elses", nil)
 			return "europe-west3-a/somebody-elses@a:b:c:d"
@@ -275,16 +269,14 @@ func account(t *testing.T) providertest.Account {
 	}
 }
 
-// otherCA signed nothing here.
-const otherCA = `-----BEGIN CERTIFICATE-----
-MIIBjjCCATWgAwIBAgIUHsVUcJKOTvFzbVX13rp+Wuhrg7swCgYIKoZIzj0EAwIw
-HDEaMBgGA1UEAwwRQW5vdGhlciBhdXRob3JpdHkwIBcNMjYxMTI0MTYwMTI2WhgP
-MjEyNjEwMzExNjAxMjZaMBwxGjAYBgNVBAMMEUFub3RoZXIgYXV0aG9yaXR5MFkw
-EwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEnEQOjIAYOoDz4WX1dWK/uaO9EUL3kRzk
-FB4iEFRoEyUi6/+yxTzBgHmjH+ufxIyE6pUyyGwNANloCkENNveeE6NTMFEwHQYD
-VR0OBBYEFJKqa5Z0iftSTUKD1Q8nuKjCNL5LMB8GA1UdIwQYMBaAFJKqa5Z0iftS
-TUKD1Q8nuKjCNL5LMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDRwAwRAIg
-NYM91FLsYS54Hkq8TEDE5fXNW2EZZ3Zd86iYgCBYJm8CIB7M6bTCyjjRH3V7datF
-zU/tiVsnACAfeRDhxBqklLWC
------END CERTIFICATE-----
-`
+// keyOf is the secret part of a service account's key file.
+func keyOf(t *testing.T, credentials string) string {
+	t.Helper()
+	var file struct {
+		Key string `json:"private_key"`
+	}
+	if err := json.Unmarshal([]byte(credentials), &file); err != nil {
+		t.Fatal(err)
+	}
+	return file.Key
+}

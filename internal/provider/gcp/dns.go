@@ -172,20 +172,15 @@ func (n *names) Records(ctx context.Context, zone string) ([]dns.Record, error) 
 func (n *names) Set(ctx context.Context, zone string, records []dns.Record) error {
 	var keys []dns.Key
 	wanted := map[dns.Key]*cloud.ResourceRecordSet{}
-	for _, r := range records {
-		set := wanted[r.Key]
-		if set == nil {
-			set = &cloud.ResourceRecordSet{Name: absolute(r.Name, zone), Type: r.Type, Ttl: max(int64(r.TTL/time.Second), 1)}
-			wanted[r.Key] = set
-			keys = append(keys, r.Key)
+	for _, s := range dns.Sets(records) {
+		set := &cloud.ResourceRecordSet{Name: absolute(s.Name, zone), Type: s.Type, Ttl: max(int64(s.TTL/time.Second), 1), Rrdatas: s.Values}
+		if s.Type == "TXT" {
+			for i, text := range set.Rrdatas {
+				set.Rrdatas[i] = dns.Quote(text)
+			}
 		}
-		value := r.Value
-		if r.Type == "TXT" {
-			value = dns.Quote(value)
-		}
-		if !slices.Contains(set.Rrdatas, value) {
-			set.Rrdatas = append(set.Rrdatas, value)
-		}
+		wanted[s.Key] = set
+		keys = append(keys, s.Key)
 	}
 	return n.change(ctx, zone, keys, wanted)
 }
@@ -197,6 +192,9 @@ func (n *names) Delete(ctx context.Context, zone string, keys []dns.Key) error {
 
 // change makes the record sets of the keys be the wanted ones, in one step.
 func (n *names) change(ctx context.Context, zone string, keys []dns.Key, wanted map[dns.Key]*cloud.ResourceRecordSet) error {
+	if len(keys) == 0 {
+		return nil
+	}
 	managed, err := n.zone(ctx, zone)
 	if err != nil {
 		return err

@@ -186,24 +186,13 @@ func (n *names) Records(ctx context.Context, zone string) ([]dns.Record, error) 
 
 // Set implements dns.Service.
 func (n *names) Set(ctx context.Context, zone string, records []dns.Record) error {
-	var keys []dns.Key
-	wanted := map[dns.Key][]cloud.RecordDetails{}
-	for _, r := range records {
-		value := r.Value
-		if r.Type == "TXT" {
-			value = dns.Quote(value)
-		}
-		if wanted[r.Key] == nil {
-			keys = append(keys, r.Key)
-		}
-		wanted[r.Key] = append(wanted[r.Key], cloud.RecordDetails{
-			Domain: new(absolute(r.Name, zone)), Rtype: new(r.Type), Rdata: &value, Ttl: new(max(int(r.TTL/time.Second), 1)),
-		})
-	}
-	for _, k := range keys {
-		req := cloud.UpdateRRSetRequest{
-			ZoneNameOrId: n.target(zone), ViewId: n.view(), Domain: new(absolute(k.Name, zone)), Rtype: new(k.Type),
-			UpdateRrSetDetails: cloud.UpdateRrSetDetails{Items: wanted[k]},
+	for _, s := range dns.Sets(records) {
+		req := cloud.UpdateRRSetRequest{ZoneNameOrId: n.target(zone), ViewId: n.view(), Domain: new(absolute(s.Name, zone)), Rtype: new(s.Type)}
+		for _, value := range s.Values {
+			if s.Type == "TXT" {
+				value = dns.Quote(value)
+			}
+			req.Items = append(req.Items, cloud.RecordDetails{Domain: req.Domain, Rtype: req.Rtype, Rdata: &value, Ttl: new(max(int(s.TTL/time.Second), 1))})
 		}
 		if n.private() {
 			req.Scope = cloud.UpdateRRSetScopePrivate

@@ -1,7 +1,6 @@
 package oci_test
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,9 +9,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/headroom-dev/headroom/internal/dns"
+	"github.com/headroom-dev/headroom/internal/dns/dnstest"
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/oci"
 	"github.com/headroom-dev/headroom/internal/provider/oci/fakeoci"
+	"github.com/headroom-dev/headroom/internal/provider/providertest"
 )
 
 const view = "ocid1.dnsview.oc1.eu-frankfurt-1.aaaaaaaaview"
@@ -39,87 +40,71 @@ func openedDNS(t *testing.T, change func(*oci.DNSSettings, *fakeoci.Tenancy)) (d
 
 func TestDNS(t *testing.T) {
 	t.Parallel()
-	service, of := openedDNS(t, nil)
-	of.PrivateZone("example.com", view) // of the same name, and not what is meant
-	ctx := t.Context()
-	is := func(want ...string) {
-		t.Helper()
-		if diff := cmp.Diff(want, of.Records()); diff != "" {
-			t.Errorf("records:\n%s", diff)
-		}
-	}
-	mark := dns.Mark{Installation: "01ji", Server: "01js"}.Record("hr-a.desk", time.Minute)
-	addresses := func(ttl time.Duration, all ...string) []dns.Record { return dns.Addresses("hr-a.desk", all, ttl) }
-	set := func(records ...dns.Record) {
-		t.Helper()
-		if err := service.Set(ctx, "example.com", records); err != nil {
-			t.Fatal(err)
-		}
-	}
-	markLine := `_headroom.hr-a.desk.example.com TXT 60 "` + mark.Value + `"`
-	set(append(addresses(time.Minute, "10.0.0.1", "10.0.0.2", "2001:db8::1"), mark)...)
-	is(markLine, "hr-a.desk.example.com A 60 10.0.0.1", "hr-a.desk.example.com A 60 10.0.0.2", "hr-a.desk.example.com AAAA 60 2001:db8::1")
-	for range 2 {
-		set(addresses(time.Second, "10.0.0.3")...)
-	}
-	is(markLine, "hr-a.desk.example.com A 1 10.0.0.3", "hr-a.desk.example.com AAAA 60 2001:db8::1")
+	dnstest.Run(t, dnstest.Harness{Kind: oci.DNSKind(), New: dnsAccount})
+}
 
-	of.AddRecord("spf.example.com", "TXT", 60, `"v=spf1 " "\"quoted\" a\\b"`)
-	of.AddRecord("spf.example.com", "TXT", 60, `"\195\188ber"`)
-	records, err := service.Records(ctx, "example.com")
-	if err != nil {
+func dnsAccount(t *testing.T) dnstest.Account {
+	c := open(t)
+	of := c.fake.NewTenancy()
+	s := &oci.DNSSettings{}
+	s.Zone = dnstest.Zone
+	c.account(&s.Account, of)
+	wrong := *s
+	wrong.CABundle = providertest.OtherAuthority(t)
+	fail := func(status int, code string) func() {
+		return func() { of.Spoil(fakeoci.Fault{Status: status, Code: code, Message: "x"}) }
+	}
+	spoil := func(method string, after int) {
+		of.Spoil(fakeoci.Fault{Method: method, Path: "/records/", After: after, Status: http.StatusInternalServerError, Code: "InternalError", Message: "x"})
+	}
+	return dnstest.Account{
+		Settings: s, WrongCA: &wrong, Secrets: []string{s.PrivateKey, strings.Split(s.PrivateKey, "\n")[3]},
+		Stored:  func() []string { return dnstest.Lines(of.Records()) },
+		AddText: func(name, text string) { of.AddRecord(name+".example.com", "TXT", 60, dns.Quote(text)) },
+		Calls:   of.Calls, RepeatCalls: 1, // the change
+		Expire: func() { of.Expire(true) }, Lack: of.Lack,
+		Checked: []string{"DNS_ZONE_READ", "DNS_RECORD_READ"},
+		Write:   "DNS_RECORD_UPDATE", WriteHint: "use dns-records", WriteClass: provider.NotFound, // the service does not tell
+		Fail: map[provider.Class]func(){
+			provider.RateLimited: fail(429, "TooManyRequests"), provider.Unavailable: fail(500, "InternalError"),
+			provider.Conflict: fail(412, "NoEtagMatch"), provider.Invalid: fail(400, "InvalidParameter"), provider.Quota: fail(400, "QuotaExceeded"),
+		},
+		BreakPage: func() {
+			of.Spoil(fakeoci.Fault{Path: "/records", Status: http.StatusInternalServerError, Code: "InternalError", Message: "x", After: 1})
+		},
+		BreakWrite: func(after int) {
+			spoil(http.MethodPut, after)
+			spoil(http.MethodPatch, after)
+		},
+		Private: func() { of.PrivateZone("example.com", view) },
+	}
+}
+
+// TestDNSTexts: as the service keeps them, and as others write them.
+func TestDNSTexts(t *testing.T) {
+	t.Parallel()
+	service, of := openedDNS(t, nil)
+	mark := dns.Mark{Installation: "01ji", Server: "01js"}.Record("hr-a.desk", time.Minute)
+	if err := service.Set(t.Context(), "example.com", []dns.Record{mark}); err != nil {
 		t.Fatal(err)
 	}
+	if diff := cmp.Diff([]string{`_headroom.hr-a.desk.example.com TXT 60 "` + mark.Value + `"`}, of.Records()); diff != "" {
+		t.Error(diff)
+	}
+	of.AddRecord("spf.example.com", "TXT", 60, `"v=spf1 " "\"quoted\" a\\b"`)
+	of.AddRecord("spf.example.com", "TXT", 60, `"\195\188ber"`)
+	records, err := service.Records(t.Context(), "example.com")
+	if err != nil || len(records) != 5 { // with SOA and NS
+		t.Fatal(records, err)
+	}
 	var texts []string
-	marked := false
 	for _, r := range records {
 		if r.Name == "spf" {
 			texts = append(texts, r.Value)
 		}
-		name, m, ok := dns.ParseMark(r)
-		marked = marked || ok && name == "hr-a.desk" && m.Server == "01js" && r.Value == mark.Value
 	}
-	if diff := cmp.Diff([]string{`v=spf1 "quoted" a\b`, "über"}, texts); diff != "" || !marked {
-		t.Errorf("the mark is found: %v; texts:\n%s", marked, diff)
-	}
-
-	gone := []dns.Key{{Name: "hr-a.desk", Type: "A"}, {Name: "hr-a.desk", Type: "AAAA"}, mark.Key, {Name: "never", Type: "A"}, {Name: "spf", Type: "TXT"}}
-	for range 2 {
-		if err := service.Delete(ctx, "example.com", gone); err != nil {
-			t.Fatal(err)
-		}
-	}
-	is()
-	for _, nothing := range []error{service.Set(ctx, "example.com", nil), service.Delete(ctx, "example.com", nil)} {
-		if nothing != nil {
-			t.Error(nothing)
-		}
-	}
-}
-
-// TestDNSPages: a zone of more than one page, and a text of more than one piece.
-func TestDNSPages(t *testing.T) {
-	t.Parallel()
-	service, of := openedDNS(t, nil)
-	for n := range 120 {
-		of.AddRecord(fmt.Sprintf("n%d.example.com", n), "A", 60, "10.0.0.1")
-	}
-	want := strings.Repeat(`ü"\ `, 200)
-	if err := service.Set(t.Context(), "example.com", []dns.Record{{Key: dns.Key{Name: "long", Type: "TXT"}, Value: want, TTL: time.Minute}}); err != nil {
-		t.Fatal(err)
-	}
-	records, err := service.Records(t.Context(), "example.com")
-	if err != nil || len(records) != 123 { // with SOA and NS
-		t.Fatalf("%d records, %v", len(records), err)
-	}
-	for _, r := range records {
-		if r.Name == "long" && r.Value != want {
-			t.Errorf("the text became %q", r.Value)
-		}
-	}
-	of.Spoil(fakeoci.Fault{Path: "/records", Status: http.StatusInternalServerError, Code: "InternalError", Message: "x", After: 1})
-	if records, err := service.Records(t.Context(), "example.com"); err == nil {
-		t.Errorf("half a zone of %d records passes for the whole", len(records))
+	if diff := cmp.Diff([]string{`v=spf1 "quoted" a\b`, "über"}, texts); diff != "" {
+		t.Error(diff)
 	}
 }
 

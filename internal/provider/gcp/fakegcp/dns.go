@@ -98,7 +98,7 @@ func (p *Project) change(zone string, body []byte) reply {
 			return fault(http.StatusConflict, "alreadyExists", "The resource '%s' named '%s (%s)' already exists", where, a.Name, a.Type)
 		}
 		quoted := func(s string) bool { return strings.HasPrefix(s, `"`) && strings.HasSuffix(s, `"`) }
-		if len(a.Data) == 0 || !strings.HasSuffix(a.Name, ".example.com.") || a.Type == "TXT" && !quoted(a.Data[0]) {
+		if len(a.Data) == 0 || !strings.HasSuffix("."+a.Name, ".example.com.") || a.Type == "TXT" && !quoted(a.Data[0]) {
 			return fault(http.StatusBadRequest, "invalid", "Invalid value for '%s'", where)
 		}
 		records = append(records, a)
