@@ -35,6 +35,7 @@ func (v Values) Check(text string) (wrong string, refused bool) {
 	if len(v.Known) == 0 {
 		return "", false
 	}
+	v.Known = slices.Sorted(slices.Values(v.Known)) // some SDKs list them in another order each time
 	if v.Grows && text != "" {
 		wrong = fmt.Sprintf("%s is none of the values that this version knows, and is sent as it is", quote(text))
 		if near := Nearest(text, v.Known); near != "" {
@@ -45,9 +46,9 @@ func (v Values) Check(text string) (wrong string, refused bool) {
 	return fmt.Sprintf("%s is not one of its values: write %s", quote(text), v.list(text)), true
 }
 
-// list names the values, the likeliest ones when there are many.
+// list names the values, which are sorted; the likeliest ones when there are many.
 func (v Values) list(text string) string {
-	shown := slices.Sorted(slices.Values(v.Known))
+	shown := v.Known
 	if len(shown) <= maxShown {
 		return orList(shown)
 	}

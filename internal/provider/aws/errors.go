@@ -51,7 +51,7 @@ func classify(err error) *provider.Error {
 	case errors.As(err, &parameter):
 		return provider.Errorf(provider.Invalid, "%w", parameter)
 	case errors.As(err, &api) && api.ErrorCode() != "" && api.ErrorCode() != "UnknownError":
-		return classifyCode(err, api.ErrorCode(), api.ErrorMessage(), status, header)
+		return classifyCode(err, bare(api.ErrorCode()), api.ErrorMessage(), status, header)
 	case status >= http.StatusMultipleChoices: // no error of the API's form: a proxy in between, or a wrong endpoint
 		out := &provider.Error{Class: provider.StatusClass(status), Cause: err}
 		if c := out.Class; c != provider.RateLimited && c != provider.Unauthenticated {
@@ -68,6 +68,13 @@ func classify(err error) *provider.Error {
 		return &provider.Error{Class: provider.Unknown, Cause: err, Message: "the answer cannot be read: check endpoint, and the proxies in between"}
 	}
 	return provider.Errorf(provider.Unknown, "%w", err)
+}
+
+// bare is a code without the side that is at fault, which reasons of states and
+// some gateways put before it.
+func bare(code string) string {
+	code = strings.TrimPrefix(code, "Client.")
+	return strings.TrimPrefix(code, "Server.")
 }
 
 func dateOf(h http.Header) time.Time {
@@ -116,11 +123,13 @@ var remedies = map[string]string{
 
 func classOf(code, message string) provider.Class {
 	switch code {
+	case "TagLimitExceeded", "SecurityGroupsPerInstanceLimitExceeded", "SecurityGroupsPerInterfaceLimitExceeded", "PrivateIpAddressLimitExceeded", "AttachmentLimitExceeded":
+		return provider.Invalid // the settings ask for more than one machine can have
 	case "RequestLimitExceeded", "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
 		"TooManyRequestsException", "EC2ThrottledException", "BandwidthLimitExceeded", "SlowDown", "RequestResourceCountExceeded", "PriorRequestNotComplete":
 		return provider.RateLimited
 	case "InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity", "InsufficientCapacity", "InsufficientVolumeCapacity",
-		"InsufficientCapacityOnOutpost", "InsufficientFreeAddressesInSubnet", "UnfulfillableCapacity", "ReservationCapacityExceeded", "SpotMaxPriceTooLow", "Unsupported", "UnsupportedHostConfiguration":
+		"InsufficientCapacityOnOutpost", "InsufficientFreeAddressesInSubnet", "InsufficientAddressCapacity", "UnfulfillableCapacity", "ReservationCapacityExceeded", "SpotMaxPriceTooLow", "Unsupported", "UnsupportedHostConfiguration":
 		return provider.NoCapacity // Unsupported: the type does not exist in the zone
 	case "AuthFailure":
 		if strings.Contains(message, "Not authorized for") { // an image or a snapshot that is not shared
@@ -128,7 +137,7 @@ func classOf(code, message string) provider.Class {
 		}
 		return provider.Unauthenticated
 	case "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature", "IncompleteSignatureException", "InvalidSecurity", "InvalidAccessKeyId",
-		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "ExpiredToken", "ExpiredTokenException", "RequestExpired", "RequestInTheFuture", "TokenRefreshRequired", "NotAuthorized", "IDPRejectedClaim", "InvalidIdentityToken":
+		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "ExpiredToken", "ExpiredTokenException", "RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed", "TokenRefreshRequired", "NotAuthorized", "IDPRejectedClaim", "InvalidIdentityToken":
 		return provider.Unauthenticated
 	case "UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "OptInRequired", "Blocked", "PendingVerification", "AccountDisabled", "SubscriptionRequiredException", "OperationNotPermittedException":
 		return provider.Forbidden
@@ -137,7 +146,7 @@ func classOf(code, message string) provider.Class {
 		return provider.Conflict
 	case "UnsupportedOperation", "UnsupportedProtocol", "UnsupportedHibernationConfiguration", "InvalidAction", "UnknownOperationException":
 		return provider.Unsupported
-	case "InternalError", "InternalFailure", "InternalServiceError", "ServerInternal", "ServiceUnavailable", "Unavailable", "RequestTimeout", "ServiceUnavailableException":
+	case "InternalError", "InternalFailure", "InternalServiceError", "ServerInternal", "ServiceUnavailable", "Unavailable", "RequestTimeout", "RequestTimeoutException", "ServiceUnavailableException", "IDPCommunicationError":
 		return provider.Unavailable
 	case "InvalidInstanceID.NotFound", "InvalidVolume.NotFound", "InvalidNetworkInterfaceID.NotFound", "NoSuchHostedZone":
 		return provider.NotFound
@@ -160,7 +169,7 @@ func readable(message string) string { return strings.TrimSpace(encoded.ReplaceA
 
 func refusedKey(code, message string, header http.Header) string {
 	switch {
-	case code == "RequestExpired" && !strings.Contains(message, "token"), code == "RequestInTheFuture", strings.Contains(message, "Signature expired"), strings.Contains(message, "Signature not yet current"):
+	case code == "RequestExpired" && !strings.Contains(message, "token"), code == "RequestInTheFuture", code == "RequestTimeTooSkewed", strings.Contains(message, "Signature expired"), strings.Contains(message, "Signature not yet current"):
 		text := code + ": the call is too old or too new for AWS: the controller's clock is wrong, which NTP sets right, or the session token has ended"
 		if at := dateOf(header); !at.IsZero() {
 			text += " (AWS's clock says " + at.UTC().Format(time.RFC3339) + ")"
@@ -203,7 +212,7 @@ func forbidden(code, message string) string {
 func codeOf(err error) string {
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		return api.ErrorCode()
+		return bare(api.ErrorCode())
 	}
 	return ""
 }

@@ -23,11 +23,18 @@ func TestErrorClasses(t *testing.T) {
 		"UnauthorizedOperation": provider.Forbidden, "AccessDenied": provider.Forbidden, "OptInRequired": provider.Forbidden, "Blocked": provider.Forbidden, "PendingVerification": provider.Forbidden,
 		"AuthFailure": provider.Unauthenticated, "InvalidClientTokenId": provider.Unauthenticated, "SignatureDoesNotMatch": provider.Unauthenticated, "ExpiredToken": provider.Unauthenticated, "RequestExpired": provider.Unauthenticated,
 		"IncorrectInstanceState": provider.Conflict, "UnsupportedOperation": provider.Unsupported, "InternalError": provider.Unavailable, "Unavailable": provider.Unavailable, "ServiceUnavailable": provider.Unavailable,
+		"InsufficientReservedInstanceCapacity": provider.NoCapacity, "InsufficientAddressCapacity": provider.NoCapacity, "ReservationCapacityExceeded": provider.NoCapacity, "Server.InsufficientInstanceCapacity": provider.NoCapacity,
+		"Client.VcpuLimitExceeded": provider.Quota, "HostLimitExceeded": provider.Quota, "AddressLimitExceeded": provider.Quota, "Client.RequestLimitExceeded": provider.RateLimited, "ThrottlingException": provider.RateLimited, "EC2ThrottledException": provider.RateLimited,
+		"TagLimitExceeded": provider.Invalid, "SecurityGroupsPerInstanceLimitExceeded": provider.Invalid, "SecurityGroupsPerInterfaceLimitExceeded": provider.Invalid, "AttachmentLimitExceeded": provider.Invalid, "PrivateIpAddressLimitExceeded": provider.Invalid,
+		"Client.InvalidSubnetID.NotFound": provider.Invalid, "InvalidPlacementGroup.Unknown": provider.Invalid, "InvalidIPAddress.InUse": provider.Invalid, "UnsupportedTenancy": provider.Invalid, "InvalidVolume.NotFound": provider.Invalid,
+		"ExpiredTokenException": provider.Unauthenticated, "RequestTimeTooSkewed": provider.Unauthenticated, "UnrecognizedClientException": provider.Unauthenticated, "SubscriptionRequiredException": provider.Forbidden,
+		"InternalFailure": provider.Unavailable, "RequestTimeout": provider.Unavailable, "IDPCommunicationError": provider.Unavailable, "IncorrectState": provider.Conflict,
 		"SomethingNew": provider.Unavailable, // by the status
 	} {
 		a.Spoil(fakeaws.Fault{Name: "RunInstances", Status: http.StatusServiceUnavailable, Code: code, Message: "The service's own words."})
 		_, err := d.Create(t.Context(), request(code))
-		if provider.ClassOf(err) != want || !strings.Contains(err.Error(), code) {
+		shown := strings.TrimPrefix(strings.TrimPrefix(code, "Client."), "Server.") // the side at fault goes without saying
+		if provider.ClassOf(err) != want || !strings.Contains(err.Error(), shown) {
 			t.Errorf("%s: %v, expected %s", code, err, want)
 		}
 	}

@@ -100,14 +100,12 @@ func read(e *azcore.ResponseError) answer {
 
 // classes of codes whose meaning is not that of their status.
 var classes = map[string]provider.Class{
-	"AllocationFailed": provider.NoCapacity, "ZonalAllocationFailed": provider.NoCapacity, "OverconstrainedAllocationRequest": provider.NoCapacity,
+	"OverconstrainedAllocationRequest":      provider.NoCapacity,
 	"OverconstrainedZonalAllocationRequest": provider.NoCapacity, "SkuNotAvailable": provider.NoCapacity, "AllocationTimedOut": provider.NoCapacity,
 	"AvailabilityZoneNotSupported": provider.NoCapacity, "LocationNotSupportAvailabilityZones": provider.NoCapacity, "VMSizeNotSupported": provider.NoCapacity,
 	"SpotCapacityNotAvailable": provider.NoCapacity, "LowPriorityVMNotAvailable": provider.NoCapacity, "InsufficientCapacity": provider.NoCapacity,
 
-	"QuotaExceeded": provider.Quota, "ResourceQuotaExceeded": provider.Quota, "CoreQuotaExceeded": provider.Quota, "SubnetIsFull": provider.Quota,
-	"PublicIPCountLimitReached": provider.Quota, "PublicIpAddressCountLimitReached": provider.Quota, "StandardSkuPublicIPCountLimitReached": provider.Quota,
-	"NetworkInterfaceCountLimitReached": provider.Quota, "ResourceGroupResourceCountLimitReached": provider.Quota, "InsufficientSubnetSize": provider.Quota,
+	"SubnetIsFull": provider.Quota, "InsufficientSubnetSize": provider.Quota,
 
 	"InvalidAuthenticationToken": provider.Unauthenticated, "InvalidAuthenticationTokenTenant": provider.Unauthenticated, "ExpiredAuthenticationToken": provider.Unauthenticated,
 	"AuthenticationFailed": provider.Unauthenticated, "AuthenticationFailedMissingToken": provider.Unauthenticated,
@@ -118,7 +116,7 @@ var classes = map[string]provider.Class{
 	"MissingSubscriptionRegistration": provider.Forbidden, "SubscriptionNotRegistered": provider.Forbidden,
 	"MarketplacePurchaseEligibilityFailed": provider.Forbidden, "ResourcePurchaseValidationFailed": provider.Forbidden, "ResourcePurchaseCanceled": provider.Forbidden,
 
-	"TooManyRequests": provider.RateLimited, "SubscriptionRequestsThrottled": provider.RateLimited, "OperationNotAllowedTooManyRequests": provider.RateLimited,
+	"TooManyRequests": provider.RateLimited, "OperationNotAllowedTooManyRequests": provider.RateLimited,
 
 	"AnotherOperationInProgress": provider.Conflict, "OperationPreempted": provider.Conflict, "Conflict": provider.Conflict, "RetryableError": provider.Conflict,
 	"RetryableErrorDueToAnotherOperation": provider.Conflict, "NicReservedForAnotherVm": provider.Conflict, "PropertyChangeNotAllowed": provider.Conflict,
@@ -156,8 +154,18 @@ func classOf(code, message string) (class provider.Class, known bool) {
 	if code == "OperationNotAllowed" {
 		return provider.Conflict, true
 	}
-	class, known = classes[code]
-	return class, known
+	if class, known = classes[code]; known {
+		return class, true
+	}
+	switch { // families of codes, one for each kind of object or scope
+	case strings.HasSuffix(code, "RequestsThrottled"):
+		return provider.RateLimited, true
+	case strings.HasSuffix(code, "CountLimitReached"), strings.HasSuffix(code, "QuotaExceeded"):
+		return provider.Quota, true
+	case strings.HasSuffix(code, "AllocationFailed"):
+		return provider.NoCapacity, true
+	}
+	return "", false
 }
 
 // longestWait bounds what a service can ask for.

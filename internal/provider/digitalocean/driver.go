@@ -42,7 +42,7 @@ func (d *driver) Create(ctx context.Context, req provider.Request) (provider.Ins
 	}
 	v, err, _ := d.creates.Do(serverTag(req.Tags), func() (any, error) { return d.create(ctx, req) })
 	if err != nil {
-		return provider.Instance{}, classify(err, d.now())
+		return provider.Instance{}, madeOf(err, d.now())
 	}
 	i, _ := v.(provider.Instance)
 	return i, nil

@@ -66,6 +66,10 @@ func tokenFault(err, transport error) error {
 		return err
 	case errors.As(err, &refused) && refused.Response != nil:
 		out := &provider.Error{Class: provider.StatusClass(refused.Response.StatusCode), Cause: err}
+		date, _ := http.ParseTime(refused.Response.Header.Get("Date")) // zero where the answer has none
+		if out.Class == provider.RateLimited {
+			out.After = provider.RetryAfterHeader(refused.Response.Header, date)
+		}
 		if out.Class != provider.Unavailable && out.Class != provider.RateLimited {
 			out.Class = provider.Unauthenticated
 		}

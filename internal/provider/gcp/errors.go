@@ -34,6 +34,9 @@ func classify(err error, now time.Time) error {
 	}
 	reason := reasonOf(e)
 	out := &provider.Error{Class: provider.StatusClass(e.Code), Message: e.Message, Cause: err}
+	if out.Class == provider.RateLimited { // by the status alone, whoever says so
+		out.After = provider.RetryAfterHeader(e.Header, now)
+	}
 	if reason == "" && e.Message == "" { // no error of the API's form: a proxy in between, or a wrong endpoint
 		if out.Class == provider.NotFound || out.Class == provider.Forbidden {
 			out.Class = provider.Unavailable
@@ -43,11 +46,13 @@ func classify(err error, now time.Time) error {
 	}
 	switch {
 	case isRate(reason, e.Message):
-		out.Class, out.After = provider.RateLimited, provider.RetryAfterHeader(e.Header, now)
-	case reason == "quotaExceeded" || reason == "QUOTA_EXCEEDED" || reason == "limitExceeded":
+		out.Class = provider.RateLimited
+	case isQuota(reason):
 		out.Class = provider.Quota
-	case strings.Contains(reason, "RESOURCE_POOL_EXHAUSTED") || strings.Contains(e.Message, "RESOURCE_POOL_EXHAUSTED") || strings.Contains(e.Message, "does not have enough resources available"):
+	case isShort(reason, e.Message):
 		out.Class = provider.NoCapacity
+	case squeezed(reason) == "conditionnotmet" && strings.Contains(e.Message, "onstraint"): // what an organization's policy forbids
+		out.Class = provider.Invalid
 	case reason == "resourceNotReady", reason == "resourceInUseByAnotherResource":
 		out.Class = provider.Conflict
 	case reason == "accessNotConfigured", reason == "SERVICE_DISABLED":
@@ -60,6 +65,9 @@ func classify(err error, now time.Time) error {
 	}
 	if out.Message == "" {
 		out.Message = fmt.Sprintf("the service answered with status %d %s", e.Code, reason)
+	}
+	if out.Class == provider.RateLimited {
+		out.After = provider.RetryAfterHeader(e.Header, now)
 	}
 	return out
 }
@@ -80,12 +88,40 @@ func reasonOf(e *googleapi.Error) string {
 	return ""
 }
 
+// squeezed is a reason without what differs between the forms that the API has
+// for it: rateLimitExceeded in answers, RATE_LIMIT_EXCEEDED in details of them and
+// in operations.
+func squeezed(reason string) string { return strings.ToLower(strings.ReplaceAll(reason, "_", "")) }
+
+// perTime is how the text of a used-up rate names it; limits of what there may be
+// at once have no time.
+var perTime = regexp.MustCompile(`(?i)quota exceeded .*\bper (\d+ )?(second|minute|hour|day)`)
+
 func isRate(reason, message string) bool {
-	switch reason {
-	case "rateLimitExceeded", "userRateLimitExceeded", "dailyLimitExceeded", "operationRateExceeded", "RATE_LIMIT_EXCEEDED", "RATE_LIMIT_EXCEEDED_WITH_DETAILS", "RESOURCE_OPERATION_RATE_EXCEEDED":
+	switch squeezed(strings.TrimSuffix(reason, "_WITH_DETAILS")) {
+	case "ratelimitexceeded", "userratelimitexceeded", "dailylimitexceeded", "operationrateexceeded", "resourceoperationrateexceeded", "concurrentoperationsquotaexceeded", "servinglimitexceeded":
 		return true
 	}
-	return strings.Contains(message, "per minute") && strings.Contains(message, "uota exceeded")
+	return perTime.MatchString(message)
+}
+
+// isShort says that a zone or a reservation has no machine left.
+func isShort(reason, message string) bool {
+	for _, text := range []string{reason, message} {
+		if text = squeezed(text); strings.Contains(text, "resourcepoolexhausted") || strings.Contains(text, "stockout") {
+			return true
+		}
+	}
+	return strings.Contains(message, "not have enough resources available") || strings.Contains(message, "not have available resources")
+}
+
+func isQuota(reason string) bool {
+	switch code := squeezed(reason); code {
+	case "limitexceeded":
+		return true
+	default:
+		return strings.HasPrefix(code, "quotaexceeded") || strings.HasPrefix(code, "ipspaceexhausted")
+	}
 }
 
 var permissionRule = regexp.MustCompile(`'?\b([a-z]+\.[a-zA-Z]+\.[a-zA-Z]+)'? permission|[Pp]ermission '?([a-z]+\.[a-zA-Z]+\.[a-zA-Z]+)\b`)
@@ -156,7 +192,7 @@ func operationFault(op *compute.Operation) *provider.Error {
 		return nil
 	}
 	first := op.Error.Errors[0]
-	out := &provider.Error{Class: operationClass(first.Code), Message: first.Code + ": " + first.Message}
+	out := &provider.Error{Class: operationClass(first.Code, first.Message), Message: first.Code + ": " + first.Message}
 	if out.Class == provider.Unknown && op.HttpErrorStatusCode != 0 {
 		out.Class = provider.StatusClass(int(op.HttpErrorStatusCode))
 	}
@@ -172,14 +208,14 @@ func operationFault(op *compute.Operation) *provider.Error {
 	return out
 }
 
-func operationClass(code string) provider.Class {
+func operationClass(code, message string) provider.Class {
 	switch {
-	case strings.Contains(code, "RESOURCE_POOL_EXHAUSTED"), strings.Contains(code, "STOCKOUT"):
-		return provider.NoCapacity
-	case strings.HasPrefix(code, "QUOTA_EXCEEDED"), code == "LIMIT_EXCEEDED", strings.HasPrefix(code, "IP_SPACE_EXHAUSTED"):
-		return provider.Quota
-	case isRate(code, ""):
+	case isRate(code, message):
 		return provider.RateLimited
+	case isQuota(code):
+		return provider.Quota
+	case isShort(code, ""):
+		return provider.NoCapacity
 	}
 	switch code {
 	case "RESOURCE_NOT_FOUND":
@@ -188,10 +224,16 @@ func operationClass(code string) provider.Class {
 		return provider.Conflict
 	case "PERMISSIONS_ERROR", "FORBIDDEN", "SERVICE_ACCOUNT_ACCESS_DENIED", "KMS_PERMISSION_DENIED":
 		return provider.Forbidden
-	case "INTERNAL_ERROR", "UNAVAILABLE", "BACKEND_ERROR":
+	case "INTERNAL_ERROR", "UNAVAILABLE", "BACKEND_ERROR", "TIMEOUT", "DEADLINE_EXCEEDED":
 		return provider.Unavailable
 	case "INVALID_FIELD_VALUE", "INVALID_USAGE", "BAD_REQUEST", "CONDITION_NOT_MET", "UNSUPPORTED_OPERATION", "INVALID_ARGUMENT", "ORG_POLICY_VIOLATION", "CONSTRAINT_VIOLATION":
+		if isShort("", message) { // a reservation that is used up
+			return provider.NoCapacity
+		}
 		return provider.Invalid
+	}
+	if isShort("", message) {
+		return provider.NoCapacity
 	}
 	return provider.Unknown
 }

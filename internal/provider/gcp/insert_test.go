@@ -17,9 +17,10 @@ func TestFailedInsert(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]provider.Class{
 		"ZONE_RESOURCE_POOL_EXHAUSTED": provider.NoCapacity, "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": provider.NoCapacity,
+		"STOCKOUT": provider.NoCapacity, "RESOURCE_OPERATION_RATE_EXCEEDED": provider.RateLimited, "CONCURRENT_OPERATIONS_QUOTA_EXCEEDED": provider.RateLimited, "RESOURCE_NOT_READY": provider.Conflict,
 		"QUOTA_EXCEEDED": provider.Quota, "IP_SPACE_EXHAUSTED_WITH_DETAILS": provider.Quota, "RATE_LIMIT_EXCEEDED": provider.RateLimited,
-		"RESOURCE_NOT_FOUND": provider.Invalid, "INVALID_FIELD_VALUE": provider.Invalid, "PERMISSIONS_ERROR": provider.Forbidden, "INTERNAL_ERROR": provider.Unavailable,
-		"SOMETHING_NEW": provider.Unavailable, // by the operation's status
+		"RESOURCE_NOT_FOUND": provider.Invalid, "PERMISSIONS_ERROR": provider.Forbidden, "INTERNAL_ERROR": provider.Unavailable,
+		"SOMETHING_NEW": provider.NoCapacity, "INVALID_USAGE": provider.NoCapacity, // by the text
 	} {
 		s, p := project(t)
 		p.SellOut(firstOffer, code)

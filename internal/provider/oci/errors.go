@@ -57,6 +57,8 @@ func classOf(status int, code, message string) provider.Class {
 		return provider.Conflict // used with another request: there is a machine
 	}
 	switch code {
+	case "OutOfHostCapacity", "OutOfCapacity":
+		return provider.NoCapacity
 	case "LimitExceeded", "QuotaExceeded", "ServiceLimitExceeded", "CompartmentQuotaExceeded":
 		return provider.Quota
 	case "NotAuthenticated":

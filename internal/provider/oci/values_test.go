@@ -39,7 +39,7 @@ func TestOverrideValues(t *testing.T) {
 			{Doc: `{"platform_config": {"type": "SPARC_VM"}}`, Path: "config_override.platform_config.type", Says: `is no type that Oracle's API knows here`},
 		},
 		Unsure: []providertest.WrongOverride{
-			{Doc: `{"platform_config": {"type": "AMD_MILAN_BM", "numa_nodes_per_socket": "NPS16"}}`, Path: "config_override.platform_config.numa_nodes_per_socket", Says: `"NPS16" is none of the values that this version knows, and is sent as it is: did you mean NPS6?`},
+			{Doc: `{"platform_config": {"type": "AMD_MILAN_BM", "numa_nodes_per_socket": "NPS16"}}`, Path: "config_override.platform_config.numa_nodes_per_socket", Says: `"NPS16" is none of the values that this version knows, and is sent as it is: did you mean NPS1?`},
 		},
 	})
 }

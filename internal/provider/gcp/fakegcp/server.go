@@ -111,6 +111,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case spoiled && f.Text != "":
 		w.Header().Set("Content-Type", "text/html")
+		for k, v := range f.Header {
+			w.Header().Set(k, v)
+		}
 		w.WriteHeader(f.Status)
 		_, _ = io.WriteString(w, f.Text)
 		return
