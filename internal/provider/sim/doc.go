@@ -23,8 +23,9 @@
 //	  deleting --> [*] : delete time
 //
 // A machine appears in listings ListLag after its create and is shown as
-// deleting until ListLag after it is gone; Get lags by GetLag. Idempotency
-// tokens and quotas do not lag.
+// deleting until ListLag after it is gone; Get lags by GetLag, and Delete does not
+// find a new machine for as long: both answer as if it were gone, with the time by
+// which it is surely shown. Idempotency tokens and quotas do not lag.
 //
 // # Faults
 //

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"fmt"
 	"crypto/subtle"
 	"iter"
 	"math"
@@ -297,7 +298,10 @@ func (d *driver) Get(ctx context.Context, id string) (provider.Instance, error) 
 	var out provider.Instance
 	err := d.do(ctx, d.about(OpGet, id), func(now time.Time, _ Fault) error {
 		m := d.cloud.byID[id]
-		if m == nil || !m.seen(now, m.getLag) {
+		switch {
+		case m != nil && m.unborn(now):
+			return notYet(m)
+		case m == nil || !m.seen(now, m.getLag):
 			return provider.Errorf(provider.NotFound, "there is no machine %q", id)
 		}
 		out = m.instance(now)
@@ -307,6 +311,12 @@ func (d *driver) Get(ctx context.Context, id string) (provider.Instance, error) 
 		return provider.Instance{}, err
 	}
 	return out, nil
+}
+
+// notYet is what a cloud says that cannot tell a machine which it does not show
+// yet from one that is gone.
+func notYet(m *machine) error {
+	return &provider.Error{Class: provider.NotFound, Message: fmt.Sprintf("there is no machine %q", m.id), After: m.getLag}
 }
 
 // about fills in what the cloud knows of the machine.
@@ -326,6 +336,8 @@ func (d *driver) Delete(ctx context.Context, id string) error {
 		c := d.cloud
 		m := c.byID[id]
 		switch {
+		case m != nil && m.unborn(now):
+			return notYet(m)
 		case m == nil || m.gone(now):
 			return provider.Errorf(provider.NotFound, "there is no machine %q", id)
 		case !m.goneAt.IsZero():

@@ -56,6 +56,9 @@ func (m *machine) state(now time.Time) provider.State {
 	return provider.StatePending
 }
 
+// unborn says that the machine is too new for those who ask for it by its id.
+func (m *machine) unborn(now time.Time) bool { return now.Before(m.createdAt.Add(m.getLag)) }
+
 // seen says whether a look that lags behind shows the machine.
 func (m *machine) seen(now time.Time, lag time.Duration) bool {
 	return !now.Before(m.createdAt.Add(lag)) && (m.goneAt.IsZero() || now.Before(m.goneAt.Add(lag)))
