@@ -135,6 +135,7 @@ func harness(t *testing.T) providertest.Account {
 		Foreign:    func(*testing.T) string { return a.Plant() },
 		Exists:     func(_ *testing.T, id string) bool { return a.Asked(id) != nil },
 		Leftovers:  func(*testing.T) []string { return a.Objects() },
+		HideNew:    func(*testing.T) func() { a.Lag(time.Hour); return a.ShowAll },
 		LoseCreate: spoil(fakeaws.Fault{Name: "RunInstances", Lose: true}),
 		LoseDelete: spoil(fakeaws.Fault{Name: "TerminateInstances", Lose: true}),
 		BreakList:  spoil(fakeaws.Fault{Name: "DescribeInstances", Status: http.StatusServiceUnavailable, Code: "Unavailable", Message: "The server is overloaded and can't handle the request.", After: 1}),

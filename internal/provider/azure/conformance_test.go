@@ -166,6 +166,7 @@ func harness(t *testing.T, s *azure.Settings, p *fakeazure.Subscription) provide
 		},
 		Exists:       func(_ *testing.T, id string) bool { return p.Asked(id) != nil },
 		Leftovers:    func(*testing.T) []string { return p.Objects() },
+		HideNew:      func(*testing.T) func() { return p.HideNew() },
 		LoseCreate:   spoil(fakeazure.Fault{Method: http.MethodPut, Path: machines, Lose: true}),
 		LoseDelete:   spoil(fakeazure.Fault{Method: http.MethodDelete, Path: machines, Lose: true}),
 		BreakList:    spoil(fakeazure.Fault{Path: "/resourceGroups/desktops/providers/Microsoft.Compute/virtualMachines?", After: 1, Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable", Message: "The service is unavailable now, please retry the request later."}),

@@ -200,6 +200,7 @@ func account(t *testing.T) providertest.Account {
 			}
 			return out
 		},
+		HideNew: func(*testing.T) func() { return a.HideNew() }, FindsByList: true,
 		LoseCreate: spoil(fakedigitalocean.Fault{Method: http.MethodPost, Path: "/v2/droplets", Lose: true}),
 		LoseDelete: spoil(fakedigitalocean.Fault{Method: http.MethodDelete, Path: "/v2/droplets", Lose: true}),
 		BreakList:  spoil(fakedigitalocean.Fault{Method: http.MethodGet, Path: "/v2/droplets", Status: http.StatusInternalServerError, Message: "Server Error", After: 1}),

@@ -30,6 +30,8 @@
 // A size that is sold out in a region and one that was never offered there are
 // refused alike ("Size is not available in this region"): both count as
 // no_capacity, and `provider check` tells them apart by the catalog.
+// A Droplet that is not found while its tag counts it may be one that is not shown
+// yet: the tag stays, for without it nothing would find the Droplet again.
 // User data carry 64 KiB. There is no console to read.
 //
 // API reference: https://docs.digitalocean.com/reference/api/

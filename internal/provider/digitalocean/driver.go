@@ -184,7 +184,8 @@ func (d *driver) List(ctx context.Context, owner provider.Owner) iter.Seq2[provi
 }
 
 // Get implements provider.Driver. A machine whose Droplet is gone is still
-// being deleted as long as its tag is there.
+// being deleted as long as its tag is there; one whose tag counts a Droplet is
+// not shown yet, or not counted out yet.
 func (d *driver) Get(ctx context.Context, id string) (provider.Instance, error) {
 	droplet, t, err := parseID(id)
 	if err != nil {
@@ -201,13 +202,28 @@ func (d *driver) Get(ctx context.Context, id string) (provider.Instance, error) 
 	if err = classify(err, d.now()); provider.ClassOf(err) != provider.NotFound {
 		return provider.Instance{}, err
 	}
-	if _, _, err := d.api.Tags.Get(ctx, serverTag(t)); err != nil {
-		return provider.Instance{}, classify(err, d.now())
+	counted, err := d.counted(ctx, t)
+	if err != nil {
+		return provider.Instance{}, err
+	}
+	if counted {
+		return provider.Instance{ID: id, Tags: t, State: provider.StatePending, Fault: "DigitalOcean does not show the Droplet, and its tag still counts it"}, nil
 	}
 	return provider.Instance{ID: id, Tags: t, State: provider.StateDeleting}, nil
 }
 
-// Delete implements provider.Driver: first the Droplet, then its tag.
+// counted says that the tag of a machine counts a Droplet; NotFound means that
+// there is no such tag.
+func (d *driver) counted(ctx context.Context, t provider.Tags) (bool, error) {
+	tag, _, err := d.api.Tags.Get(ctx, serverTag(t))
+	if err != nil {
+		return false, classify(err, d.now())
+	}
+	return tag.Resources != nil && tag.Resources.Count > 0, nil
+}
+
+// Delete implements provider.Driver: first the Droplet, then its tag. Without its
+// tag a Droplet could not be found any more, so that it stays while it counts one.
 func (d *driver) Delete(ctx context.Context, id string) error {
 	droplet, t, err := parseID(id)
 	if err != nil {
@@ -219,6 +235,13 @@ func (d *driver) Delete(ctx context.Context, id string) error {
 	}
 	if err = classify(err, d.now()); provider.ClassOf(err) != provider.NotFound {
 		return err
+	}
+	counted, err := d.counted(ctx, t)
+	switch {
+	case err != nil:
+		return err
+	case counted:
+		return provider.Errorf(provider.Conflict, "DigitalOcean does not find Droplet %d, and its tag still counts it: it is looked at again", droplet)
 	}
 	if _, err := d.api.Tags.Delete(ctx, serverTag(t)); err != nil {
 		return classify(err, d.now())

@@ -165,6 +165,7 @@ func account(t *testing.T) providertest.Account {
 		},
 		Exists:     func(_ *testing.T, id string) bool { return p.Asked(placeOf(id)) != nil },
 		Leftovers:  func(*testing.T) []string { return p.Objects() },
+		HideNew:    func(*testing.T) func() { return p.HideNew() },
 		LoseCreate: spoil(fakegcp.Fault{Method: http.MethodPost, Path: "/instances", Lose: true}),
 		LoseDelete: spoil(fakegcp.Fault{Method: http.MethodDelete, Path: "/instances", Lose: true}),
 		BreakList:  spoil(fakegcp.Fault{Path: "/aggregated/instances", Status: http.StatusServiceUnavailable, Reason: "backendError", Message: "Backend Error", After: 1}),

@@ -135,6 +135,7 @@ func account(t *testing.T) providertest.Account {
 		Foreign:    func(*testing.T) string { return of.Plant("somebody-elses", nil) },
 		Exists:     func(_ *testing.T, id string) bool { return of.Asked(id) != "" },
 		Leftovers:  func(*testing.T) []string { return of.Objects() },
+		HideNew:    func(*testing.T) func() { of.Lag(time.Hour); return func() { of.Lag(0) } },
 		LoseCreate: spoil(fakeoci.Fault{Method: http.MethodPost, Path: "/instances", Lose: true}),
 		LoseDelete: spoil(fakeoci.Fault{Method: http.MethodDelete, Path: "/instances", Lose: true}),
 		BreakList:  spoil(fakeoci.Fault{Path: "/20160918/instances", Status: http.StatusInternalServerError, Code: "InternalError", Message: "Internal error", After: 1}),

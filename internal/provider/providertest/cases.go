@@ -27,6 +27,7 @@ func cases() []testCase {
 		{"a repeated create with another body", otherBody},
 		{"create after a lost answer", lostCreate},
 		{"delete after a lost answer", lostDelete},
+		{"a machine that is shown late", shownLate},
 		{"another driver sees the machines", secondDriver},
 		{"list shows only ours", onlyOurs},
 		{"list shows all pages", allPages},

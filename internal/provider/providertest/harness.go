@@ -55,6 +55,14 @@ type Account struct {
 	LoseCreate func(t *testing.T)
 	// LoseDelete lets the next delete take effect while its answer is lost.
 	LoseDelete func(t *testing.T)
+	// HideNew lets the service hide machines that are made from now on, in those of
+	// its answers in which it shows new ones late, until show is called: in listings
+	// nearly always, in the look at one machine and in its delete where they lag too.
+	HideNew func(t *testing.T) (show func())
+	// FindsByList says that the cloud has no idempotency, so that the driver finds
+	// an earlier create by a listing. The controller repeats a create only after
+	// listings that must show what came of it.
+	FindsByList bool
 	// BreakList lets the next listing fail, best after some machines.
 	BreakList func(t *testing.T)
 	// LeaveRemnant puts an object with these tags there that belongs to no

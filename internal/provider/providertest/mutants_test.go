@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ var mutants = map[string]struct {
 	"lists no choices":          {"choices for settings", func(b broken) provider.Driver { return b }},
 	"moves creation times":      {"life of a machine", func(b broken) provider.Driver { return movesTimes{b} }},
 	"refuses another body":      {"a repeated create with another body", func(b broken) provider.Driver { return refusesBody{b} }},
+	"forgets new machines":      {"a machine that is shown late", func(b broken) provider.Driver { return forgetsNew{b} }},
 	"shows one remnant": {"remnants are found and removed", func(b broken) provider.Driver {
 		return oneRemnant{b, b.full.(provider.Remnants)}
 	}},
@@ -96,6 +98,7 @@ func account(name string, wrap func(broken) provider.Driver) providertest.Accoun
 		Leftovers: func(*testing.T) []string {
 			return make([]string, len(cloud.Instances())+len(cloud.Remnants()))
 		},
+		HideNew:      func(*testing.T) func() { hiding.Store(true); return func() { hiding.Store(false) } },
 		LoseCreate:   func(*testing.T) { fault(cloud, sim.OpCreate, sim.Fault{Lost: true}) },
 		BreakList:    func(*testing.T) { fault(cloud, sim.OpList, sim.Fault{FailList: true, After: 1}) },
 		LeaveRemnant: func(_ *testing.T, tags provider.Tags) { cloud.PlantRemnant(tags) },
@@ -114,6 +117,9 @@ func fault(c *sim.Cloud, op sim.Operation, f sim.Fault) {
 	})
 }
 
+// hiding is for the mutant that forgets new machines, which is alone in its process.
+var hiding atomic.Bool
+
 type full interface {
 	provider.Driver
 	provider.Offerer
@@ -126,6 +132,7 @@ type broken struct {
 
 type (
 	dropsTag       struct{ broken }
+	forgetsNew     struct{ broken }
 	showsAll       struct{ broken }
 	onePage        struct{ broken }
 	swallows       struct{ broken }
@@ -259,4 +266,11 @@ func (d ignoresOffer) Create(ctx context.Context, req provider.Request) (provide
 func (d checkCreates) Check(ctx context.Context) (provider.Report, error) {
 	d.cloud.PlantRemnant(provider.Tags{})
 	return d.full.Check(ctx)
+}
+
+func (m forgetsNew) Get(ctx context.Context, id string) (provider.Instance, error) {
+	if hiding.Load() {
+		return provider.Instance{}, provider.Errorf(provider.NotFound, "there is no machine %q", id)
+	}
+	return m.full.Get(ctx, id)
 }

@@ -2,8 +2,8 @@ package sim
 
 import (
 	"context"
-	"fmt"
 	"crypto/subtle"
+	"fmt"
 	"iter"
 	"math"
 	"slices"

@@ -46,6 +46,15 @@ func (a *Account) Lag(d time.Duration) { defer a.locked()(); a.lag = d }
 // Show lets a new instance be shown from now on.
 func (a *Account) Show(id string) { defer a.locked()(); a.instances[id].shown = time.Time{} }
 
+// ShowAll lets all new instances be shown from now on.
+func (a *Account) ShowAll() {
+	defer a.locked()()
+	a.lag = 0
+	for _, i := range a.instances {
+		i.shown = time.Time{}
+	}
+}
+
 // Vanish sets how long instances take to end.
 func (a *Account) Vanish(d time.Duration) { defer a.locked()(); a.vanish = d }
 

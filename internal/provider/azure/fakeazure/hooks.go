@@ -68,6 +68,17 @@ func (p *Subscription) Calls() int64 { defer p.locked()(); return p.calls }
 // Tokens counts the access tokens that were given out.
 func (p *Subscription) Tokens() int { defer p.locked()(); return p.tokens }
 
+// HideNew lets listings leave out machines that are made from now on, until show
+// is called: the caches of Resource Manager that answer them lag behind.
+func (p *Subscription) HideNew() (show func()) {
+	defer p.locked()()
+	p.settled = map[string]bool{}
+	for name := range p.machines {
+		p.settled[name] = true
+	}
+	return func() { defer p.locked()(); p.settled = nil }
+}
+
 // Power sets the power state of a machine, such as deallocated.
 func (p *Subscription) Power(name, power string) { defer p.locked()(); p.machines[name].power = power }
 

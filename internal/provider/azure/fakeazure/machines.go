@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -212,7 +213,7 @@ func (p *Subscription) listMachines(group string, o *armcompute.VirtualMachinesC
 	}
 	var page armcompute.VirtualMachinesClientListResponse
 	page.Value = []*armcompute.VirtualMachine{}
-	names, next := p.pageOf(sorted(p.machines))
+	names, next := p.pageOf(p.listed())
 	for _, name := range names {
 		vm := p.machines[name].show(false)
 		// The service spells the group as it likes.
@@ -224,6 +225,11 @@ func (p *Subscription) listMachines(group string, o *armcompute.VirtualMachinesC
 	return resp
 }
 
+// listed are the machines that listings show.
+func (p *Subscription) listed() []string {
+	return slices.DeleteFunc(sorted(p.machines), func(name string) bool { return p.settled != nil && !p.settled[name] })
+}
+
 // listStatuses is the listing of the subscription with statusOnly: ids, states and
 // statuses, and neither tags nor sizes.
 func (p *Subscription) listStatuses(o *armcompute.VirtualMachinesClientListAllOptions) (resp azfake.PagerResponder[armcompute.VirtualMachinesClientListAllResponse]) {
@@ -233,7 +239,7 @@ func (p *Subscription) listStatuses(o *armcompute.VirtualMachinesClientListAllOp
 	}
 	var page armcompute.VirtualMachinesClientListAllResponse
 	page.Value = []*armcompute.VirtualMachine{}
-	all := sorted(p.machines)
+	all := p.listed()
 	if p.blind {
 		all = nil
 	}

@@ -29,6 +29,7 @@ type Subscription struct {
 	took       time.Duration       // of operations
 	leak       bool                // deletes leave interface and disk
 	blind      bool                // the statuses of the subscription are empty
+	settled    map[string]bool     // machines that listings show; nil: all
 	calls      int64
 	tokens     int
 	serial     int

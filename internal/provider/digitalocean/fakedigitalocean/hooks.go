@@ -32,6 +32,17 @@ func (a *Account) Limit(n int) { defer a.locked()(); a.limit = n }
 // SellOut makes a size unavailable.
 func (a *Account) SellOut(size string) { defer a.locked()(); a.soldOut[size] = true }
 
+// HideNew lets the API not show Droplets that are made from now on, until show is
+// called. Tags count them.
+func (a *Account) HideNew() (show func()) {
+	defer a.locked()()
+	a.settled = map[int]bool{}
+	for _, d := range a.droplets {
+		a.settled[d.ID] = true
+	}
+	return func() { defer a.locked()(); a.settled = nil }
+}
+
 // Calls counts the requests so far.
 func (a *Account) Calls() int64 { defer a.locked()(); return a.calls }
 

@@ -201,6 +201,9 @@ func (a *Account) vpcs(o *answer, r *http.Request, parts []string) {
 	}
 }
 
+// shows says that the API shows a Droplet already.
+func (a *Account) shows(id int) bool { return a.settled == nil || a.settled[id] }
+
 func (a *Account) dropletCall(o *answer, r *http.Request, parts []string) {
 	if len(parts) == 1 && r.Method == http.MethodPost {
 		a.create(o, r)
@@ -209,7 +212,7 @@ func (a *Account) dropletCall(o *answer, r *http.Request, parts []string) {
 	if len(parts) == 1 {
 		list := []map[string]any{}
 		for _, d := range a.droplets {
-			if tag := r.URL.Query().Get("tag_name"); tag == "" || slices.Contains(d.Tags, tag) {
+			if tag := r.URL.Query().Get("tag_name"); a.shows(d.ID) && (tag == "" || slices.Contains(d.Tags, tag)) {
 				list = append(list, d.show())
 			}
 		}
@@ -217,7 +220,7 @@ func (a *Account) dropletCall(o *answer, r *http.Request, parts []string) {
 		return
 	}
 	id, _ := strconv.Atoi(parts[1])
-	i := slices.IndexFunc(a.droplets, func(d *droplet) bool { return d.ID == id })
+	i := slices.IndexFunc(a.droplets, func(d *droplet) bool { return d.ID == id && a.shows(id) })
 	if i < 0 {
 		o.notFound()
 		return

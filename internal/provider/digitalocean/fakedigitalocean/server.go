@@ -39,6 +39,7 @@ type Account struct {
 	lacking   map[string]bool // scopes
 	limit     int
 	soldOut   map[string]bool
+	settled   map[int]bool // Droplets that are shown; nil: all
 	boot      time.Duration
 	vanish    time.Duration
 }

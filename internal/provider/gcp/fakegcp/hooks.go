@@ -52,6 +52,18 @@ func (p *Project) CutOff(zone string, inScope, inList bool) {
 	p.cutOff, p.saysInScope, p.saysInList = zone, inScope, inList
 }
 
+// HideNew lets listings leave out what is made from now on, until show is called.
+func (p *Project) HideNew() (show func()) {
+	defer p.locked()()
+	p.settled = map[string]bool{}
+	for _, from := range []map[string]*object{p.instances, p.disks} {
+		for key := range from {
+			p.settled[key] = true
+		}
+	}
+	return func() { defer p.locked()(); p.settled = nil }
+}
+
 // Calls counts the requests so far, without those for tokens.
 func (p *Project) Calls() int64 { defer p.locked()(); return p.calls }
 

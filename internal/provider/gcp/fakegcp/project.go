@@ -26,7 +26,8 @@ type Project struct {
 	lacking   map[string]bool // permissions
 	limit     int             // instances
 	soldOut   map[string]string
-	cutOff    string // a zone that cannot be reached
+	settled   map[string]bool // instances and disks that listings show; nil: all
+	cutOff    string          // a zone that cannot be reached
 
 	saysInScope, saysInList bool // where the answer says so
 
@@ -240,7 +241,7 @@ func (p *Project) aggregated(r *http.Request, kind string) reply {
 	}
 	var all []*object
 	for _, key := range sorted(from) {
-		if o := from[key]; fits(o.show) {
+		if o := from[key]; fits(o.show) && (p.settled == nil || p.settled[key]) {
 			all = append(all, o)
 		}
 	}
