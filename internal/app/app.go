@@ -84,7 +84,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) 
 		return nil, err
 	}
 	a.url = cfg.baseURL(a.listener.Addr())
-	if a.store, err = store.Open(ctx, store.Options{URL: cfg.DatabaseURL, Clock: a.clock, Log: log}); err != nil {
+	if a.store, err = store.Open(ctx, store.Options{URL: cfg.DatabaseURL, Clock: a.clock, Log: log, Program: cfg.Version}); err != nil {
 		return nil, err
 	}
 	if a.keeper, err = secret.OpenKeeper(ctx, "file://"+filepath.Join(cfg.DataDir, keyFile)); err != nil {

@@ -21,7 +21,7 @@ type backend struct {
 	full         int // closures of a commit up to which it takes in those that come while it runs; 0: none
 
 	beginWrite, beginRead string
-	migrate               func(context.Context) (version int64, err error)
+	migrate               func(ctx context.Context, program string) (version int64, err error)
 	schema                int64 // version of the schema that this program knows
 	close                 func() error
 	// connect opens a PostgreSQL connection beside the pools; nil for SQLite.

@@ -27,7 +27,7 @@ const migrationLock = 0x686561_64726f6f // "headroo"
 
 // migrateSQLite brings a database to the present schema, and copies it to into
 // if that is not nil.
-func migrateSQLite(ctx context.Context, name, uri string, into *liteConn) (version int64, err error) {
+func migrateSQLite(ctx context.Context, name, uri, program string, into *liteConn) (version int64, err error) {
 	defer func() { _, err = classifySQLite(name, err) }()
 	separator := "?"
 	if strings.Contains(uri, "?") {
@@ -39,7 +39,7 @@ func migrateSQLite(ctx context.Context, name, uri string, into *liteConn) (versi
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
-	if version, err = migrate(ctx, database.DialectSQLite3, db); err != nil || into == nil {
+	if version, err = migrate(ctx, database.DialectSQLite3, db, program); err != nil || into == nil {
 		return version, err
 	}
 	from, err := openLite(uri)
@@ -50,7 +50,7 @@ func migrateSQLite(ctx context.Context, name, uri string, into *liteConn) (versi
 	return version, into.copyFrom(from)
 }
 
-func migratePostgres(ctx context.Context, name string, db *sql.DB) (version int64, err error) {
+func migratePostgres(ctx context.Context, name, program string, db *sql.DB) (version int64, err error) {
 	defer func() {
 		var own *fleet.Error
 		if err != nil && !errors.As(err, &own) {
@@ -69,12 +69,12 @@ func migratePostgres(ctx context.Context, name string, db *sql.DB) (version int6
 	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
 		return 0, fmt.Errorf("waiting for the upgrade of another node: %w", err)
 	}
-	return migrate(ctx, database.DialectPostgres, db)
+	return migrate(ctx, database.DialectPostgres, db, program)
 }
 
 // migrate brings the schema to the version that this program knows, which it
-// returns.
-func migrate(ctx context.Context, dialect database.Dialect, db *sql.DB) (version int64, err error) {
+// returns, and notes the program.
+func migrate(ctx context.Context, dialect database.Dialect, db *sql.DB, program string) (version int64, err error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return 0, err
@@ -89,14 +89,53 @@ func migrate(ctx context.Context, dialect database.Dialect, db *sql.DB) (version
 		return 0, fmt.Errorf("reading the version of the database: %w", err)
 	}
 	if current > target {
-		return 0, fleet.Errorf(fleet.CodeUnavailable,
-			"the database has schema version %d and this headroom knows versions up to %d: start a headroom at least as new as the one that used the database last, or restore a backup from before that upgrade", current, target)
+		return 0, tooNew(ctx, db, current, target, program)
 	}
-	if current == target {
-		return target, nil
+	if current < target {
+		if _, err := p.Up(ctx); err != nil {
+			return 0, fmt.Errorf("upgrading the database from schema version %d to %d: %w", current, target, err)
+		}
 	}
-	if _, err := p.Up(ctx); err != nil {
-		return 0, fmt.Errorf("upgrading the database from schema version %d to %d: %w", current, target, err)
+	return target, noteProgram(ctx, db, target, program)
+}
+
+// unreleased is the version of programs that were built from a folder.
+const unreleased = "dev"
+
+// noteProgram notes the first program that works with a version of the schema.
+// One that is released takes the place of one that is not.
+func noteProgram(ctx context.Context, db *sql.DB, version int64, program string) error {
+	noted, err := notedProgram(ctx, db, version)
+	if err == nil && program != "" && program != noted && (noted == "" || noted == unreleased) {
+		_, err = db.ExecContext(ctx, `INSERT INTO schema_programs (schema_version, program) VALUES ($1, $2)
+			ON CONFLICT (schema_version) DO UPDATE SET program = excluded.program`, version, program)
 	}
-	return target, nil
+	if err != nil {
+		return fmt.Errorf("noting that headroom %s works with schema version %d: %w", program, version, err)
+	}
+	return nil
+}
+
+// notedProgram is the program noted with a version of the schema; empty when
+// none is.
+func notedProgram(ctx context.Context, db *sql.DB, version int64) (program string, err error) {
+	err = db.QueryRowContext(ctx, "SELECT program FROM schema_programs WHERE schema_version = $1", version).Scan(&program)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return program, err
+}
+
+// tooNew is the answer to a database that a newer program has upgraded.
+func tooNew(ctx context.Context, db *sql.DB, current, target int64, program string) error {
+	by, remedy := "", "start a headroom at least as new as the one that used the database last"
+	// Without the note, which another version may keep elsewhere, the numbers say it.
+	if noted, err := notedProgram(ctx, db, current); err == nil && noted != "" && noted != unreleased {
+		by, remedy = ", written by headroom "+noted+" or newer", "install headroom "+noted+" or newer"
+	}
+	if program != "" {
+		program = " (" + program + ")"
+	}
+	return fleet.Errorf(fleet.CodeUnavailable,
+		"the database has schema version %d%s, and this headroom%s knows versions up to %d: %s, or restore a backup from before that upgrade", current, by, program, target, remedy)
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"database/sql"
 	"fmt"
 	"os"
 	"regexp"
@@ -32,15 +33,75 @@ func TestNewerDatabase(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			before := contents(t, url)
-			for range 2 {
-				_, err := Open(t.Context(), Options{URL: url})
-				wantUnavailable(t, err, "schema version 99999", "up to "+latest, "start a headroom at least as new", "or restore a backup")
-			}
-			if after := contents(t, url); after != before {
-				t.Errorf("the refused start has changed the database:\n%s\nafter\n%s", after, before)
+			for _, c := range []struct {
+				change string
+				says   []string
+			}{
+				{"DELETE FROM schema_programs", []string{"schema version 99999, and this headroom (0.8.1) knows versions up to " + latest, ": start a headroom at least as new", "or restore a backup"}},
+				{"INSERT INTO schema_programs (schema_version, program) VALUES (99999, 'dev'), (" + latest + ", '0.8.0')", []string{"schema version 99999, and", ": start a headroom at least as new"}},
+				{"UPDATE schema_programs SET program = '0.9.0' WHERE schema_version = 99999", []string{
+					"schema version 99999, written by headroom 0.9.0 or newer, and this headroom (0.8.1) knows", ": install headroom 0.9.0 or newer, or restore a backup",
+				}},
+				{"DROP TABLE schema_programs", []string{"schema version 99999, and", ": start a headroom at least as new"}},
+			} {
+				change(t, url, c.change)
+				before := contents(t, url)
+				for range 2 {
+					_, err := Open(t.Context(), Options{URL: url, Program: "0.8.1"})
+					wantUnavailable(t, err, c.says...)
+				}
+				if after := contents(t, url); after != before {
+					t.Errorf("the refused start has changed the database:\n%s\nafter\n%s", after, before)
+				}
 			}
 		})
+	}
+}
+
+// TestProgramIsNoted: the first released program of a schema version is
+// remembered, also by a database that a crash has kept from it.
+func TestProgramIsNoted(t *testing.T) {
+	t.Parallel()
+	for name, url := range urls(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, c := range []struct{ program, want string }{
+				{"", ""}, {"dev", "dev"}, {"", "dev"}, {"0.9.0", "0.9.0"}, {"0.9.1", "0.9.0"}, {"dev", "0.9.0"},
+			} {
+				s, err := Open(t.Context(), Options{URL: url, Program: c.program})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got string
+				err = s.Read(t.Context(), func(tx *Tx) error {
+					_, err := tx.get("SELECT program FROM schema_programs WHERE schema_version = $1", []any{s.db.schema}, &got)
+					return err
+				})
+				if err != nil || got != c.want {
+					t.Errorf("after a start of %q the database tells of %q (%v), want %q", c.program, got, err, c.want)
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// change runs a statement as no program of ours does.
+func change(t *testing.T, url, statement string) {
+	t.Helper()
+	driver, source := "pgx", url
+	if path, ok := strings.CutPrefix(url, "sqlite://"); ok {
+		driver, source = "sqlite", path
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // its statement was answered
+	if _, err := db.ExecContext(t.Context(), statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
 	}
 }
 

@@ -82,8 +82,10 @@ func openPostgres(ctx context.Context, rawURL string) (backend, error) {
 		beginWrite: "BEGIN ISOLATION LEVEL READ COMMITTED",
 		beginRead:  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 		classify:   func(err error, lost bool) (fate, error) { return classifyPostgres(name, err, lost) },
-		migrate:    func(ctx context.Context) (int64, error) { return migratePostgres(ctx, name, db) },
-		connect:    func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, cfg.Copy()) },
+		migrate: func(ctx context.Context, program string) (int64, error) {
+			return migratePostgres(ctx, name, program, db)
+		},
+		connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, cfg.Copy()) },
 	}
 	b.readers.connect = b.connect
 	b.writers.connect = func(ctx context.Context) (*pgx.Conn, error) {

@@ -45,8 +45,8 @@ func openSQLite(rawURL string) (backend, error) {
 	b := sqliteBackend(path, newPool(1), newPool(sqliteReaders))
 	b.writers.open = func() (*liteConn, error) { return openLite(uri, writerSetUp...) }
 	b.readers.open = func() (*liteConn, error) { return openLite(uri, readerSetUp...) }
-	b.migrate = func(ctx context.Context) (version int64, err error) {
-		return migrateSQLite(ctx, path, uri, nil)
+	b.migrate = func(ctx context.Context, program string) (version int64, err error) {
+		return migrateSQLite(ctx, path, uri, program, nil)
 	}
 	return b, nil
 }
@@ -72,10 +72,10 @@ func openSQLiteMemory() (backend, error) {
 	p.slots <- &conn{pool: p, lite: c}
 	p.open = func() (*liteConn, error) { return nil, errors.New("the database was in memory and is gone") }
 	b := sqliteBackend("in memory", p, p)
-	b.migrate = func(ctx context.Context) (int64, error) {
+	b.migrate = func(ctx context.Context, program string) (int64, error) {
 		// A database in memory of which a second connection is possible.
 		uri := "file:/" + rand.Text() + "?vfs=memdb"
-		return migrateSQLite(ctx, b.name, uri, c)
+		return migrateSQLite(ctx, b.name, uri, program, c)
 	}
 	return b, nil
 }

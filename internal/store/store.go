@@ -26,6 +26,9 @@ type Options struct {
 	Clock clock.PassiveClock
 	// NewID makes ids; nil: lower-case ULIDs, each greater than the last.
 	NewID func() string
+	// Program is the version of this program, which a database remembers for
+	// programs that are too old for it; empty: it is not told.
+	Program string
 	// Log takes what no caller can be told; nil: nothing is logged.
 	Log *slog.Logger
 	// Faults lets a simulation fail transactions; nil, as everywhere else: none
@@ -98,15 +101,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.db.postgres {
 		s.sessions = &writeQueue{lanes: 1, most: s.db.batch}
 	}
-	if err := s.prepare(ctx); err != nil {
+	if err := s.prepare(ctx, o.Program); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Store) prepare(ctx context.Context) error {
+func (s *Store) prepare(ctx context.Context, program string) error {
 	var err error
-	if s.db.schema, err = s.db.migrate(ctx); err != nil {
+	if s.db.schema, err = s.db.migrate(ctx, program); err != nil {
 		return err
 	}
 	if err := s.setClock(ctx); err != nil {

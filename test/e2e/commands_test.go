@@ -31,7 +31,7 @@ import (
 //	killothers NAME          SIGKILL every agent process but that of a server
 //	post BYTES PATH          send a JSON text of that size; status line and answer are stdout
 //	endall                   end every live session
-//	newerdb NAME             mark the database of a controller as made by a newer version
+//	newerdb NAME [VERSION]   mark the database of a controller as made by a newer version
 //	remember NAME            note which servers and live sessions there are
 //	eventually TIME CHECK    the check must come true within the time
 //	holds TIME CHECK         the check must be true now and all the time
