@@ -3,6 +3,7 @@ package price
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -12,7 +13,7 @@ func Coverage(rows []Row) string {
 	type covered struct {
 		regions, families, other, sources map[string]bool
 		figures                           int
-		oldest, newest, os                string
+		oldest, newest                    string
 	}
 	kinds := map[string]*covered{}
 	for _, r := range rows {
@@ -28,11 +29,8 @@ func Coverage(rows []Row) string {
 		case Machine, Core, Memory:
 			c.regions[r.Region] = true
 			c.families[family(r)] = true
-			if r.OS != "" {
-				c.os = " (" + r.OS + ")"
-			}
 		default:
-			c.other[strings.TrimSpace(string(r.Part)+" "+r.Name)] = true
+			c.other[strings.TrimSpace(string(r.Part)+" "+besides(r))] = true
 		}
 	}
 	var b strings.Builder
@@ -47,11 +45,11 @@ func Coverage(rows []Row) string {
 		if c.newest != c.oldest {
 			dates += " to " + c.newest
 		}
-		besides := names(c.other)
-		if besides == "" {
-			besides = "-"
+		things := names(c.other)
+		if things == "" {
+			things = "-"
 		}
-		fmt.Fprintf(&b, "| `%s` | %d | %s%s | %s | %s | %s |\n", k, c.figures, names(c.families), c.os, besides, regions, dates)
+		fmt.Fprintf(&b, "| `%s` | %d | %s | %s | %s | %s |\n", k, c.figures, names(c.families), things, regions, dates)
 	}
 	b.WriteString("\nThe vendors publish them at")
 	for i, k := range slices.Sorted(maps.Keys(kinds)) {
@@ -72,15 +70,37 @@ func Coverage(rows []Row) string {
 
 func names(set map[string]bool) string { return strings.Join(slices.Sorted(maps.Keys(set)), ", ") }
 
-// family is what the names of sizes have in common: what stands before the dot,
-// else before the first dash (c7i-flex.large, s-2vcpu-4gb).
+// azureSize is a size as Azure names it: letters, cores and the rest of its series.
+var azureSize = regexp.MustCompile(`^Standard_([A-Z]+)[0-9]+(.*)$`)
+
+// family is what the names of sizes have in common: the series of Azure's
+// (Standard_D4s_v5 is of Dsv5), else what stands before the dot, else before the
+// first dash (c7i-flex.large, s-2vcpu-4gb).
 func family(r Row) string {
 	if r.Part != Machine {
 		return r.Name
+	}
+	if m := azureSize.FindStringSubmatch(r.Name); m != nil {
+		return m[1] + strings.ReplaceAll(m[2], "_", "")
 	}
 	if name, _, ok := strings.Cut(r.Name, "."); ok {
 		return name
 	}
 	name, _, _ := strings.Cut(r.Name, "-")
 	return name
+}
+
+// azureDisk is a disk as Azure sells it whole, such as P10 LRS.
+var azureDisk = regexp.MustCompile(`^([A-Z])[0-9]+ ([LZ]RS)$`)
+
+// besides names what comes with a machine, without the sizes that there are of it.
+func besides(r Row) string {
+	if m := azureDisk.FindStringSubmatch(r.Name); m != nil {
+		return m[1] + " " + m[2]
+	}
+	if r.Part == License {
+		name, _, _ := strings.Cut(r.Name, " ")
+		return name
+	}
+	return r.Name
 }

@@ -26,7 +26,7 @@ const (
 	GPU     Part = "gpu"     // a GPU of a type
 	Disk    Part = "disk"    // a GiB of a type of disk, or one disk of a type that is sold whole
 	Address Part = "address" // a public IPv4 address
-	License Part = "license" // the operating system's licence, for one core
+	License Part = "license" // the operating system's licence, for one core, or for a machine of a size that is named
 )
 
 // Parts lists all, in the order in which they are shown.
@@ -73,6 +73,16 @@ type Item struct {
 	// Of is what the item is made of: these are priced instead when no table has
 	// the item itself, such as a size of which only core and memory have prices.
 	Of []Item
+}
+
+// WithWindows is a machine that is sold with Windows on it, on demand: at a price
+// of its own, else at that of the same machine with Linux and what the licence
+// costs for one of its size.
+func WithWindows(linux Item) Item {
+	i := linux
+	i.OS = "windows"
+	i.Of = []Item{linux, {Part: License, Name: "windows " + linux.Name, Region: linux.Region}}
+	return i
 }
 
 // String names the item for people.

@@ -39,6 +39,20 @@ func (r Row) key() key { return key{r.Kind, r.Region, r.Part, r.Name, r.OS, r.Ma
 type layer struct {
 	origin Origin
 	rows   map[key]Row
+	sheets []*sheet // of list prices only
+}
+
+// find looks a price up, in the rows first.
+func (l layer) find(k key) (Row, bool) {
+	if r, ok := l.rows[k]; ok {
+		return r, true
+	}
+	for _, s := range l.sheets {
+		if r, ok := s.find(k); ok {
+			return r, true
+		}
+	}
+	return Row{}, false
 }
 
 // Table holds prices. It is never changed; its zero value knows none.
@@ -47,35 +61,66 @@ type Table struct{ layers []layer } // the first that has a price wins
 //go:embed data/*.csv
 var data embed.FS
 
+// sheetSuffix ends the names of lists that are sheets: by name and region.
+const sheetSuffix = ".sheet.csv"
+
 // List is the list prices that are part of the program.
 func List() (*Table, error) {
-	rows, err := Rows()
+	rows, sheets, err := lists()
 	if err != nil {
 		return nil, err
 	}
-	return (&Table{}).over(FromList, rows), nil
+	t := (&Table{}).over(FromList, rows)
+	t.layers[0].sheets = sheets
+	return t, nil
 }
 
 // Rows are the list prices that are part of the program, in the order of their
-// files.
+// files. There are tens of thousands: it is for whoever looks at all of them, such
+// as tests and the pages of the documentation.
 func Rows() ([]Row, error) {
-	files, err := fs.Glob(data, "data/*.csv")
+	rows, sheets, err := lists()
 	if err != nil {
-		return nil, fmt.Errorf("the price lists cannot be found: %w", err)
+		return nil, err
 	}
-	var all []Row
-	for _, name := range files {
-		text, err := data.ReadFile(name)
-		if err != nil {
-			return nil, fmt.Errorf("price list %s: %w", name, err)
-		}
-		rows, err := Read(path.Base(name), bytes.NewReader(text), nil)
+	for _, s := range sheets {
+		more, err := s.all()
 		if err != nil {
 			return nil, err
 		}
+		rows = append(rows, more...)
+	}
+	return rows, nil
+}
+
+// lists reads the files of list prices.
+func lists() ([]Row, []*sheet, error) {
+	files, err := fs.Glob(data, "data/*.csv")
+	if err != nil {
+		return nil, nil, fmt.Errorf("the price lists cannot be found: %w", err)
+	}
+	var all []Row
+	var sheets []*sheet
+	for _, name := range files {
+		text, err := data.ReadFile(name)
+		if err != nil {
+			return nil, nil, fmt.Errorf("price list %s: %w", name, err)
+		}
+		if strings.HasSuffix(name, sheetSuffix) {
+			s, err := readSheet(path.Base(name), string(text))
+			if err != nil {
+				return nil, nil, err
+			}
+			sheets = append(sheets, s)
+			continue
+		}
+		rows, err := Read(path.Base(name), bytes.NewReader(text), nil)
+		if err != nil {
+			return nil, nil, err
+		}
 		all = append(all, rows...)
 	}
-	return all, nil
+	return all, sheets, nil
 }
 
 // Has says that there are prices of a kind of VM provider.
@@ -88,6 +133,9 @@ func (t *Table) Has(kind string) bool {
 			if k.kind == kind {
 				return true
 			}
+		}
+		if slices.ContainsFunc(l.sheets, func(s *sheet) bool { return s.head.Kind == kind }) {
+			return true
 		}
 	}
 	return false
@@ -117,7 +165,7 @@ func (t *Table) find(kind string, i Item) (Row, Origin, bool) {
 	for _, l := range t.layers {
 		for _, region := range []string{i.Region, Everywhere} {
 			for _, os := range []string{i.OS, ""} {
-				if r, ok := l.rows[key{kind, region, i.Part, i.Name, os, i.market()}]; ok {
+				if r, ok := l.find(key{kind, region, i.Part, i.Name, os, i.market()}); ok {
 					return r, l.origin, true
 				}
 			}

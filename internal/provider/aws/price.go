@@ -7,8 +7,8 @@ import (
 )
 
 // PriceItems implements provider.Priced. Instance types are sold whole, at prices
-// of their own on each market and with Windows; volumes by GiB, and public IPv4
-// addresses by the hour.
+// of their own on each market, and with Windows for what its licence costs besides;
+// volumes by GiB, and public IPv4 addresses by the hour.
 // https://aws.amazon.com/ec2/pricing/on-demand/
 func (s *Settings) PriceItems(text string) []price.Item {
 	o, err := s.offerOf(text)
@@ -20,10 +20,10 @@ func (s *Settings) PriceItems(text string) []price.Item {
 	}
 	machine := price.Item{Part: price.Machine, Name: o.instanceType, Region: s.Region, OS: string(startup.Linux), Market: price.OnDemand}
 	if s.windows() {
-		machine.OS = string(startup.Windows)
+		machine = price.WithWindows(machine)
 	}
 	if o.spot {
-		machine.Market = price.Spot
+		machine.Market, machine.Of = price.Spot, nil
 	}
 	disk := price.Item{Part: price.Disk, Name: fleet.Or(s.RootVolumeType, "gp3"), Region: s.Region, Quantity: float64(s.RootVolumeSize)}
 	if s.RootVolumeSize == 0 {

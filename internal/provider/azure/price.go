@@ -16,7 +16,8 @@ var diskSizes = [...]struct{ size, number int64 }{
 }
 
 // PriceItems implements provider.Priced: the size, a disk that is sold whole, and
-// the public address.
+// the public address. Lists have the prices with Linux, and what Windows costs
+// besides for each size.
 // https://azure.microsoft.com/pricing/details/virtual-machines/linux/
 func (s *Settings) PriceItems(offer string) []price.Item {
 	size, _, _ := strings.Cut(offer, "@")
@@ -27,17 +28,26 @@ func (s *Settings) PriceItems(offer string) []price.Item {
 		return nil
 	}
 	machine := price.Item{Part: price.Machine, Name: size, Region: s.Region, OS: "linux"}
-	if s.Windows {
-		machine.OS = "windows"
+	if s.Windows && !s.ownLicense() {
+		machine = price.WithWindows(machine)
 	}
 	if s.Spot {
-		machine.Market = price.Spot
+		machine.Market, machine.Of = price.Spot, nil
 	}
 	items := []price.Item{machine, s.diskItem()}
 	if s.PublicIP {
 		items = append(items, price.Item{Part: price.Address, Region: s.Region})
 	}
 	return items
+}
+
+// ownLicense says that the override brings a licence for Windows along, which
+// leaves what the machine costs with Linux.
+// https://learn.microsoft.com/azure/virtual-machines/windows/hybrid-use-benefit-licensing
+func (s *Settings) ownLicense() bool {
+	p, _ := s.ConfigOverride["properties"].(map[string]any)
+	kind, _ := p["licenseType"].(string)
+	return kind == "Windows_Server" || kind == "Windows_Client"
 }
 
 // diskItem is the disk, by the name under which it is sold: P10 LRS.
