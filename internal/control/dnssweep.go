@@ -49,7 +49,7 @@ func (c *Controller) SweepDNS(ctx context.Context, name string) error {
 			unknown, len(marked), raiseShare(spec.MaxOrphanShare, fleet.KindDNSProvider))
 		due = nil
 	}
-	if err := c.endSweep(ctx, store.StateOfDNS(name), p, sweepOfNames()); err != nil {
+	if _, err := c.endSweep(ctx, store.StateOfDNS(name), p, sweepOfNames()); err != nil {
 		return err
 	}
 	for _, row := range due {

@@ -59,10 +59,11 @@ func (c *Controller) RefreshProvider(ctx context.Context, name string) (Refreshe
 			out.Next = min(out.Next, r.busy())
 		}
 	}
-	if err := c.endSweep(ctx, name, p, sweepOfMachines()); err != nil {
+	state, err := c.endSweep(ctx, name, p, sweepOfMachines())
+	if err != nil {
 		return out, err
 	}
-	if c.passing(name, trouble) {
+	if c.passing(name, trouble) || trouble == nil && !c.newsOfListing(state, "") {
 		return out, nil
 	}
 	return out, c.noteListing(ctx, name, trouble)
@@ -202,6 +203,12 @@ func (c *Controller) setUnseen(ctx context.Context, s *fleet.Server, n int64) er
 	return err
 }
 
+// newsOfListing says whether the outcome of a listing is worth a write: another
+// one than before, or a minute later.
+func (c *Controller) newsOfListing(state store.ProviderState, text string) bool {
+	return state.ListError != text || text == "" && c.now().Sub(state.ListedAt) >= time.Minute
+}
+
 // noteListing keeps the outcome of a listing where operators look, once for
 // each change.
 func (c *Controller) noteListing(ctx context.Context, name string, cause error) error {
@@ -214,7 +221,7 @@ func (c *Controller) noteListing(ctx context.Context, name string, cause error) 
 		if err != nil {
 			return err
 		}
-		if state.ListError == text && (text != "" || c.now().Sub(state.ListedAt) < time.Minute) {
+		if !c.newsOfListing(state, text) {
 			return nil
 		}
 		if state.ListError != text && text != "" {

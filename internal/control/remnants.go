@@ -35,7 +35,8 @@ func (c *Controller) SweepRemnants(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	return c.endSweep(ctx, name, p, sweepOfRemnants())
+	_, err = c.endSweep(ctx, name, p, sweepOfRemnants())
+	return err
 }
 
 // sightedRemnant is a remnant that may go.

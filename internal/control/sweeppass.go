@@ -64,31 +64,31 @@ func sweepOfRemnants() sweepOf {
 
 // endSweep forgets what no realm shows any more, and raises or clears the alert
 // of the sweep: a state that operators and metrics see, and an event for each
-// change.
-func (c *Controller) endSweep(ctx context.Context, name string, p *sweepPass, kind sweepOf) error {
+// change. It returns what was remembered of the provider before.
+func (c *Controller) endSweep(ctx context.Context, name string, p *sweepPass, kind sweepOf) (before store.ProviderState, err error) {
 	text := strings.Join(p.stopped, "; ")
 	var unseen map[sightKey]store.Sighting
 	var changes bool
-	err := c.Store.Read(ctx, func(tx *store.Tx) (err error) {
+	err = c.Store.Read(ctx, func(tx *store.Tx) (err error) {
 		if unseen, err = sightings(tx, name, kind.of); err != nil {
 			return err
 		}
 		for k := range p.confirmed {
 			delete(unseen, k)
 		}
-		state, err := tx.ProviderState(name)
-		changes = *kind.alert(&state) != text
+		before, err = tx.ProviderState(name)
+		changes = *kind.alert(&before) != text
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("reading what the sweep of provider %s has seen: %w", name, err)
+		return before, fmt.Errorf("reading what the sweep of provider %s has seen: %w", name, err)
 	}
 	if p.blind { // it may still be there, and what stopped the sweep, too
 		clear(unseen)
 		changes = changes && text != ""
 	}
 	if len(unseen) == 0 && !changes {
-		return nil
+		return before, nil
 	}
 	err = c.write(ctx, func(tx *store.Tx) error {
 		for k := range unseen {
@@ -112,7 +112,7 @@ func (c *Controller) endSweep(ctx context.Context, name string, p *sweepPass, ki
 		return tx.SaveProviderState(state)
 	})
 	if err != nil {
-		return fmt.Errorf("recording the sweep of provider %s: %w", name, err)
+		return before, fmt.Errorf("recording the sweep of provider %s: %w", name, err)
 	}
-	return nil
+	return before, nil
 }

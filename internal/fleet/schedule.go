@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -96,10 +97,27 @@ func (t TimeOfDay) on(year int, month time.Month, day int, loc *time.Location) t
 	return first
 }
 
+// locations are the time zones that have been asked for: each time anew one
+// would be read from a file.
+var locations sync.Map //nolint:gochecknoglobals // what it keeps never changes
+
+func location(name string) (*time.Location, error) {
+	if known, ok := locations.Load(name); ok {
+		if loc, ok := known.(*time.Location); ok {
+			return loc, nil
+		}
+	}
+	loc, err := time.LoadLocation(name)
+	if err == nil { // there are as many as the system has, and no more
+		locations.Store(name, loc)
+	}
+	return loc, err
+}
+
 // Active returns the first window that holds now. The index counts from 0; ok
 // is false outside of every window. An unknown time zone is an error.
 func (s ScheduleSpec) Active(now time.Time) (w Window, index int, ok bool, err error) {
-	loc, err := time.LoadLocation(s.TimeZone)
+	loc, err := location(s.TimeZone)
 	if err != nil {
 		return Window{}, 0, false, fmt.Errorf("time zone %q is not known: use an IANA name such as Europe/Berlin", s.TimeZone)
 	}
@@ -122,7 +140,7 @@ func (s ScheduleSpec) Active(now time.Time) (w Window, index int, ok bool, err e
 // NextChange is the next moment after now at which a window begins or ends;
 // zero when there is none within eight days.
 func (s ScheduleSpec) NextChange(now time.Time) (time.Time, error) {
-	loc, err := time.LoadLocation(s.TimeZone)
+	loc, err := location(s.TimeZone)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("time zone %q is not known", s.TimeZone)
 	}

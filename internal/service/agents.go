@@ -197,14 +197,11 @@ func (s *Service) configOf(tx *store.Tx, server *fleet.Server) (fleet.AutoscaleC
 	if server.AutoscaleConfig == "" {
 		return fleet.AutoscaleConfigSpec{}, nil
 	}
-	o, err := tx.Object(fleet.KindAutoscaleConfig, server.AutoscaleConfig)
+	spec, err := tx.AutoscaleConfig(server.AutoscaleConfig)
 	if errors.Is(err, store.ErrNotFound) {
 		return fleet.AutoscaleConfigSpec{}, nil
 	}
-	if err != nil {
-		return fleet.AutoscaleConfigSpec{}, fmt.Errorf("reading autoscale config %s: %w", server.AutoscaleConfig, err)
-	}
-	return store.Spec[fleet.AutoscaleConfigSpec](o)
+	return spec, err
 }
 
 // heartbeat is how often an agent reports: at least four times before it would

@@ -147,6 +147,8 @@ func (f *freeEntrances) forget() {
 type decodedSpecs struct {
 	pools specMemo[fleet.PoolSpec]
 	zones specMemo[fleet.ZoneSpec]
+
+	configs specMemo[fleet.AutoscaleConfigSpec]
 }
 
 // specMemoMost bounds a memo; past it everything is forgotten.

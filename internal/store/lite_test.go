@@ -155,3 +155,19 @@ func TestLiteOpensWhatIsThereOrSaysWhy(t *testing.T) {
 		t.Error("a statement that fails is accepted")
 	}
 }
+
+func TestAddressesAreReadAsJSON(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]string{
+		`[]`: {}, `["10.0.0.1"]`: {"10.0.0.1"}, `["10.0.0.1","fe80::1","ä"]`: {"10.0.0.1", "fe80::1", "ä"},
+		`["a", "b"]`: {"a", "b"}, `["a\"","b"]`: {`a"`, "b"}, `["a\u003c"]`: {"a<"}, `[""]`: {""}, `["",""]`: {"", ""}, `[ "a" ]`: {"a"},
+	} {
+		got, err := decodeAddresses(text)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v\n%s", text, err, diff)
+		}
+	}
+	if got, err := decodeAddresses(`["a","b`); err == nil {
+		t.Errorf("half a list is read as %q", got)
+	}
+}

@@ -241,3 +241,21 @@ func (tx *Tx) PruneProviderRevisions() (int64, error) {
 	}
 	return n, nil
 }
+
+// AutoscaleConfig reads the spec of an autoscale config; ErrNotFound. What it
+// refers to is shared and must not be changed.
+func (tx *Tx) AutoscaleConfig(name string) (fleet.AutoscaleConfigSpec, error) {
+	var text string
+	found, err := tx.get("SELECT spec FROM objects WHERE kind = $1 AND name = $2", []any{string(fleet.KindAutoscaleConfig), name}, &text)
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	var spec *fleet.AutoscaleConfigSpec
+	if err == nil {
+		spec, err = tx.s.specs.configs.decode(text)
+	}
+	if err != nil {
+		return fleet.AutoscaleConfigSpec{}, fmt.Errorf("reading autoscale config %s: %w", name, err)
+	}
+	return *spec, nil
+}

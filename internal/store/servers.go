@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/fleet"
@@ -48,6 +49,12 @@ func decodeAddresses(text string) ([]string, error) {
 	list := []string{}
 	if text == "[]" {
 		return list, nil
+	}
+	// As a rule there are one or two, without anything that is escaped.
+	if inner, ok := strings.CutPrefix(text, `["`); ok && !strings.Contains(text, `\`) {
+		if inner, ok = strings.CutSuffix(inner, `"]`); ok && strings.Count(inner, `"`) == 2*strings.Count(inner, `","`) {
+			return strings.Split(inner, `","`), nil
+		}
 	}
 	if err := json.Unmarshal([]byte(text), &list); err != nil {
 		return nil, fmt.Errorf("decoding addresses: %w", err)
