@@ -83,7 +83,7 @@ func TestOpenStack(t *testing.T) {
 		},
 		Script:   "#!/bin/sh\necho {server_hostname}\n",
 		Policy:   map[string]any{"provision_timeout": "90s"},
-		Patience: 7 * time.Minute,
+		Patience: 10 * time.Minute, // real services, on a machine that may be busy
 		Ready: func(t *testing.T, _ string) {
 			if len(outages) == 0 || creates() < outages[0].after {
 				return
