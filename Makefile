@@ -18,7 +18,7 @@ MANIFEST  ?= examples/local.yaml
 # The race detector compiles everything anew; cloud SDKs would double the time
 # and hold no code of ours.
 SDK_FREE   = $(shell $(GO) list -f '{{.ImportPath}}' ./... 2>/dev/null | grep -v -e '/provider/all$$' -e '/test/e2e$$' -e '/docs$$')
-SEEDS     ?= 200
+SEEDS     ?= 50
 DURATION  ?= 1h
 BENCH     ?= .
 
@@ -118,8 +118,8 @@ rig-kube-down: ## End it.
 rig-kube-restart: ## Restart its API server in the middle of a machine's life; nothing else may use the rig meanwhile.
 	HEADROOM_RIG_KUBE_RESTART=1 $(GO) test ./test/kuberig -run '^TestRestartOfTheAPIServer$$' -count=1 -v
 
-sim: ## Simulate whole installations with crashes and faults on virtual time, SEEDS histories.
-	SEEDS=$(SEEDS) $(GO) test ./test/sim -count=1 -timeout 60m
+sim: ## Simulate whole installations with crashes and faults on virtual time: SEEDS weeks of each.
+	SEEDS=$(SEEDS) $(GO) test ./test/sim -count=1 -timeout 120m
 
 mutants: ## Plant defects into the code, one after the other: the simulation must find each (an hour).
 	$(GO) run ./test/sim/mutants

@@ -14,7 +14,7 @@ import (
 
 var (
 	firstSeed = flag.Uint64("sim.seed", 1, "first seed of the histories")
-	length    = flag.Duration("sim.length", 0, "length of a history until everything works again; 0: 8h, and 24h when SEEDS is set")
+	length    = flag.Duration("sim.length", 0, "length of a history until everything works again; 0: 8h, and a week when SEEDS is set")
 	shrinkFor = flag.Duration("sim.shrink", time.Minute, "how long a failing history is made smaller")
 	replay    = flag.String("sim.replay", "", "a history to live through again, as a failing test prints it")
 	trace     = flag.String("sim.trace", "", "file for everything that happened in a failing or repeated history")
@@ -36,12 +36,14 @@ func seeds(t *testing.T) int {
 	return n
 }
 
+const week = 7 * 24 * time.Hour
+
 func lengthOf() time.Duration {
 	switch {
 	case *length != 0:
 		return *length
 	case os.Getenv("SEEDS") != "":
-		return 24 * time.Hour
+		return week
 	}
 	return 8 * time.Hour
 }
