@@ -22,10 +22,9 @@ const (
 )
 
 // tripCircuit counts a failure of a provider config that needs somebody to
-// change something, and says whether the circuit is open now.
-func (c *Controller) tripCircuit(ctx context.Context, name string, cause error) (open bool, err error) {
-	err = c.write(ctx, func(tx *store.Tx) error {
-		open = true
+// change something.
+func (c *Controller) tripCircuit(ctx context.Context, name string, cause error) error {
+	err := c.write(ctx, func(tx *store.Tx) error {
 		state, err := providerState(tx, name)
 		if err != nil {
 			return err
@@ -38,7 +37,6 @@ func (c *Controller) tripCircuit(ctx context.Context, name string, cause error) 
 		state.Failures++
 		state.Error, state.ErrorClass = safe(cause), string(provider.ClassOf(cause))
 		if state.Failures < circuitAfter {
-			open = false
 			c.emitProvider(tx, name, fleet.EventProviderError, fmt.Sprintf("%s (failure %d of %d before it is taken out of use)", safe(cause), state.Failures, circuitAfter))
 			return tx.SaveProviderState(state)
 		}
@@ -47,9 +45,9 @@ func (c *Controller) tripCircuit(ctx context.Context, name string, cause error) 
 		return tx.SaveProviderState(state)
 	})
 	if err != nil {
-		return false, fmt.Errorf("recording a failure of provider %s: %w", name, err)
+		return fmt.Errorf("recording a failure of provider %s: %w", name, err)
 	}
-	return open, nil
+	return nil
 }
 
 // openFor is how long a circuit stays open that has failed n times before.

@@ -173,19 +173,14 @@ func (c *Controller) createFailed(ctx context.Context, r *realm, s *fleet.Server
 		}
 		return wait, c.replan(ctx, s, cause.Error())
 	case class == provider.Unauthenticated || class == provider.Forbidden:
-		// Nothing was made. Once the circuit is open the machine is given up, so
-		// that the next provider of the list has its turn.
-		open, err := c.tripCircuit(ctx, s.VMProvider, cause)
-		if err != nil {
+		// Nothing was made. The next step asks again, until the circuit is open; then
+		// the machine is given up, so that the next provider of the list has its turn.
+		if err := c.tripCircuit(ctx, s.VMProvider, cause); err != nil {
 			return 0, err
 		}
-		if err := c.replan(ctx, s, cause.Error()); err != nil || !open {
-			return untilCircuit, err
-		}
-		_, err = c.cancelBlocked(ctx, s)
-		return 0, err
+		return untilCircuit, c.replan(ctx, s, cause.Error())
 	case class.TripsCircuit():
-		if _, err := c.tripCircuit(ctx, s.VMProvider, cause); err != nil {
+		if err := c.tripCircuit(ctx, s.VMProvider, cause); err != nil {
 			return 0, err
 		}
 		_, err := c.moveTo(ctx, s, fleet.PhaseFailed, "%s", cause.Error())

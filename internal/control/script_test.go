@@ -21,6 +21,8 @@ import (
 // guest runs scripts in machines of the simulated cloud: one step each, ending
 // after three.
 type guest struct {
+	port int64 // connection_port
+	dial func(ctx context.Context, address string) error
 	provider.Driver
 	exit int64
 	wrap func(provider.Driver) provider.Driver // nil: as it is
@@ -69,7 +71,7 @@ func startScripted(t *testing.T, g *guest) *scriptedWorld {
 			{fleet.KindZone, fleet.ZoneSpec{}},
 			{fleet.KindPool, fleet.PoolSpec{Type: fleet.PoolServer}},
 			{fleet.KindVMProvider, fleet.VMProviderSpec{Provider: sim.KindName, MaxInstances: 1}},
-			{fleet.KindAutoscaleConfig, fleet.AutoscaleConfigSpec{Pool: "x", Zone: "x", VMProviders: []string{"x"}, MinAvailableSessions: 1, RequireCheckin: &no}},
+			{fleet.KindAutoscaleConfig, fleet.AutoscaleConfigSpec{Pool: "x", Zone: "x", VMProviders: []string{"x"}, MinAvailableSessions: 1, RequireCheckin: &no, ConnectionPort: g.port}},
 		} {
 			b, err := json.Marshal(o.spec)
 			if err != nil {
@@ -98,6 +100,7 @@ func startScripted(t *testing.T, g *guest) *scriptedWorld {
 		Open: func(_ context.Context, o *store.Object) (*provider.Client, error) {
 			return provider.NewClient(provider.ClientOptions{Kind: kind, Clock: clock.RealClock{}, Owner: provider.Owner{Installation: st.Installation(), Provider: o.Name}, Driver: g}), nil
 		},
+		Dial:      g.dial,
 		Bootstrap: func(context.Context, *fleet.Server) (provider.Bootstrap, error) { return provider.Bootstrap{}, nil },
 		Script: func(_ context.Context, s *fleet.Server) ([]byte, []string, error) {
 			return []byte("script of " + s.Name), []string{"s3cret"}, nil

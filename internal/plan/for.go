@@ -66,6 +66,8 @@ type configPass struct {
 	leaving  map[string]bool // machines that rotation or drift takes out of the supply
 
 	leavingFree fleet.Resources // what is free on those
+	readyFree   fleet.Resources // what is free on ready machines that stay
+	readyStay   int64           // how many of its own those are
 
 	creates []Create
 	retires []Retire

@@ -178,6 +178,7 @@ const (
 	ReasonMinServers  ReasonCode = "min_servers"
 	ReasonInUse       ReasonCode = "in_use" // spare capacity sits on machines with sessions
 	ReasonUnavailable ReasonCode = "max_unavailable"
+	ReasonReplacing   ReasonCode = "replacement" // old machines are kept until others are ready
 	ReasonSchedule    ReasonCode = "schedule"
 	ReasonTooLarge    ReasonCode = "too_large"          // a session exceeds any machine
 	ReasonGradual     ReasonCode = "aggressive_scaling" // who waits is served from standby alone

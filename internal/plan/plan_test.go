@@ -105,6 +105,8 @@ func TestFor(t *testing.T) {
 		return config(func(c *plan.Config) { c.Spare = lasting(ago) })
 	}
 	one := fleet.Resources{Cores: fleet.Core, MemoryMiB: 1024}
+	full := providerOf("a", func(p *plan.Provider) { p.Exists = p.Max })
+	blocked := providerOf("a", func(p *plan.Provider) { p.BlockedUntil, p.BlockedReason = noon.Add(time.Minute), "bad image" })
 	for _, tc := range []struct {
 		name    string
 		in      plan.Input
@@ -222,6 +224,21 @@ func TestFor(t *testing.T) {
 		{"rotation lets go at the time, one at once", input(
 			servers(agent("1"), agent("2", made(25*time.Hour)), agent("3", made(26*time.Hour)), agent("4")),
 			spec(func(s *fleet.AutoscaleConfigSpec) { s.RotateAfter = fleet.Duration(24 * time.Hour) })), "", "3:rotation", "max_unavailable"},
+		{"rotation waits until what takes the place is ready", input(
+			servers(agent("1"), agent("2", made(25*time.Hour)), agent("3", inPhase(fleet.PhaseConfiguring))),
+			spec(func(s *fleet.AutoscaleConfigSpec) { s.RotateAfter = fleet.Duration(24 * time.Hour) })), "", "", "replacement"},
+		{"at the ceiling the old machine makes way for the new one", input(
+			servers(agent("1"), agent("2", made(25*time.Hour))), full, providerOf("b", func(p *plan.Provider) { p.Max = 0 }),
+			spec(func(s *fleet.AutoscaleConfigSpec) { s.RotateAfter = fleet.Duration(24 * time.Hour) })), "", "2:rotation", "max_instances"},
+		{"but not while no new one can be made", input(
+			servers(agent("1"), agent("2", made(25*time.Hour))), full, providerOf("b", func(p *plan.Provider) { p.Max = 0 }), blocked,
+			spec(func(s *fleet.AutoscaleConfigSpec) { s.RotateAfter = fleet.Duration(24 * time.Hour) })), "", "", "replacement provider_blocked"},
+		{"drift makes way at the ceiling too", input(servers(agent("1"), agent("2")), full, providerOf("b", func(p *plan.Provider) { p.Max = 0 }),
+			providerOf("a", func(p *plan.Provider) { p.Revision = 2 }), spec(func(s *fleet.AutoscaleConfigSpec) { s.ReplaceOnDrift = true })), "", "1:drift", "max_instances"},
+		{"and not while something lacks", input(servers(agent("1"), agent("2", holding(1))), full, providerOf("b", func(p *plan.Provider) { p.Max = 0 }),
+			providerOf("a", func(p *plan.Provider) { p.Revision = 2 }), spec(func(s *fleet.AutoscaleConfigSpec) { s.ReplaceOnDrift = true })), "", "", "replacement"},
+		{"settings that do not work replace nothing", input(servers(agent("1"), agent("2")), blocked, providerOf("b", func(p *plan.Provider) { p.Max = 0 }),
+			providerOf("a", func(p *plan.Provider) { p.Revision = 2 }), spec(func(s *fleet.AutoscaleConfigSpec) { s.ReplaceOnDrift = true })), "", "", "replacement provider_blocked"},
 		{"drift is only shown by default", input(servers(agent("1"), agent("2")), providerOf("a", func(p *plan.Provider) { p.Revision = 2 })), "", "", "satisfied"},
 		{"drift starts a replacement first", input(servers(agent("1"), agent("2")),
 			providerOf("a", func(p *plan.Provider) { p.Revision = 2 }), spec(func(s *fleet.AutoscaleConfigSpec) { s.ReplaceOnDrift = true })), "a", "", "max_unavailable"},

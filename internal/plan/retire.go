@@ -59,6 +59,7 @@ type letGo func(s *fleet.Server, cause CauseCode, format string, args ...any)
 func (p *pass) retireUnfit(c *configPass, unmet int64, let letGo) {
 	dead := fleet.Or(c.Spec.DeadAfter.D(), fleet.DefaultDeadAfter)
 	rotate := c.Spec.RotateAfter.D()
+	waiting := 0
 	for _, s := range c.own {
 		if s.Phase != fleet.PhaseReady {
 			continue
@@ -78,21 +79,38 @@ func (p *pass) retireUnfit(c *configPass, unmet int64, let letGo) {
 			}
 		case !c.leaving[s.ID]:
 		case rotate > 0 && !p.in.Now.Before(s.CreatedAt.Add(rotate)):
+			if !p.replaced(c) && !p.makesWay(c, s, unmet) {
+				waiting++
+				continue
+			}
 			let(s, CauseRotation, "older than rotate_after %s", c.Spec.RotateAfter)
-		case c.Spec.ReplaceOnDrift && p.drifted(s) && p.replaced(c, unmet):
+		case c.Spec.ReplaceOnDrift && p.drifted(s):
+			lacks := len(c.waiting) > 0 || !c.demand.Standby.Fits(c.free.Add(c.leavingFree))
+			if !p.replaced(c) && (lacks || !p.makesWay(c, s, unmet)) {
+				waiting++
+				continue
+			}
 			let(s, CauseDrift, "made with revision %d of provider %s, which is at revision %d", s.ProviderRevision, s.VMProvider, p.in.Providers[s.VMProvider].Revision)
 		}
 	}
+	if waiting > 0 {
+		c.because(ReasonReplacing, time.Time{}, "%d machines to be replaced are kept until what takes their place is ready", waiting)
+	}
 }
 
-// replaced says that the replacements of outdated machines are ready, or that
-// no room is left to make them first while nothing else lacks: then the old
-// machine makes way for the new one.
-func (p *pass) replaced(c *configPass, unmet int64) bool {
-	if len(c.creates) > 0 || c.supply.ComingUp > 0 || len(c.waiting) > 0 {
-		return false
-	}
-	return unmet == 0 || c.demand.Standby.Fits(c.free.Add(c.leavingFree))
+// replaced says that machines which are to be replaced can go: those that are
+// ready cover the need without them.
+func (p *pass) replaced(c *configPass) bool {
+	return len(c.waiting) == 0 && c.demand.Total.Fits(c.readyFree) && c.readyStay >= c.eff.minServers
+}
+
+// makesWay says that no room is left to make another machine first, and that one
+// could be made in the place of s.
+func (p *pass) makesWay(c *configPass, s *fleet.Server, unmet int64) bool {
+	pr, ok := p.in.Providers[s.VMProvider]
+	full := pr.Exists+p.made[s.VMProvider] >= pr.Max || c.eff.maxServers > 0 && c.supply.Servers >= c.eff.maxServers
+	works := ok && pr.MissingSetting == "" && !pr.Frozen && !pr.Trial && pr.Overshoot == "" && !p.in.Now.Before(pr.BlockedUntil)
+	return unmet > 0 && full && works && len(c.creates) == 0 && c.supply.ComingUp == 0
 }
 
 // retireOverMax lets go of idle machines above max_servers at once.

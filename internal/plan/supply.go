@@ -51,6 +51,12 @@ func (p *pass) collectSupply() {
 			}
 		case s.Open() && (c == nil || !c.leaving[s.ID]):
 			free, list = roomOf(s), &p.bins
+			if c != nil {
+				c.readyFree = c.readyFree.Add(free)
+				if s.Origin != fleet.OriginFixed {
+					c.readyStay++
+				}
+			}
 		case s.Open():
 			c.leavingFree = c.leavingFree.Add(roomOf(s))
 		}

@@ -77,7 +77,7 @@ func (s *Service) whyNoRoom(ctx context.Context, pool string) []ExplainLine {
 // hinders says that a reason can keep a session waiting.
 func hinders(c plan.ReasonCode) bool {
 	switch c {
-	case plan.ReasonSatisfied, plan.ReasonBackoff, plan.ReasonMinServers, plan.ReasonInUse, plan.ReasonUnavailable, plan.ReasonMaxStandby:
+	case plan.ReasonSatisfied, plan.ReasonBackoff, plan.ReasonMinServers, plan.ReasonInUse, plan.ReasonUnavailable, plan.ReasonReplacing, plan.ReasonMaxStandby:
 		return false
 	default:
 		return true

@@ -83,6 +83,9 @@ func (w *World) Away(d time.Duration) {
 	w.must(w.engine.Away(w.t.Context(), d), "restarting")
 }
 
+// Now is the moment of the history.
+func (w *World) Now() time.Time { return w.clock.Now() }
+
 // Jump sets the controller's clock.
 func (w *World) Jump(d time.Duration) {
 	w.t.Helper()
@@ -195,6 +198,22 @@ func (w *World) DeleteOne(pool string) {
 	w.must(err, "deleting a server")
 }
 
+// Drain has an operator drain the server of a session.
+func (w *World) Drain(session string, deadline time.Duration) {
+	w.t.Helper()
+	var name string
+	w.read(func(tx *store.Tx) error {
+		s, err := tx.Session(session)
+		if err == nil {
+			name = s.Server
+		}
+		return err
+	})
+	w.ledger.deadline[name] = deadline > 0
+	_, err := w.service.Drain(w.t.Context(), Admin(), name, deadline)
+	w.must(err, "draining a server")
+}
+
 // Creates is how many create calls have reached the cloud.
 func (w *World) Creates() int64 { return w.checks.creates }
 
@@ -245,7 +264,14 @@ func (w *World) WantPhases(want map[fleet.Phase]int) {
 // WantReady fails unless so many servers of a pool are ready.
 func (w *World) WantReady(pool string, want int) {
 	w.t.Helper()
-	got := 0
+	if got := w.Ready(pool); got != want {
+		w.Fail("standby", "%d servers of pool %s are ready, want %d", got, pool, want)
+	}
+}
+
+// Ready is how many servers of a pool are ready.
+func (w *World) Ready(pool string) (got int) {
+	w.t.Helper()
 	w.read(func(tx *store.Tx) error {
 		servers, err := tx.Servers(store.ServerFilter{Pool: pool})
 		for _, s := range servers {
@@ -255,9 +281,7 @@ func (w *World) WantReady(pool string, want int) {
 		}
 		return err
 	})
-	if got != want {
-		w.Fail("standby", "%d servers of pool %s are ready, want %d", got, pool, want)
-	}
+	return got
 }
 
 // WantMachines fails unless the cloud holds so many machines.

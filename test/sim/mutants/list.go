@@ -121,6 +121,24 @@ func mutants() []mutant {
 			nil,
 		},
 		{
+			"rotation-dips", "a machine that is too old goes before its replacement is there", `^TestRotationKeeps`,
+			"internal/plan/retire.go",
+			"if !p.replaced(c) && !p.makesWay(c, s, unmet) {", "if false {",
+			nil,
+		},
+		{
+			"stopped-goes-on", "what was planned is made although somebody has frozen its pool", `^TestWhatIsStopped`,
+			"internal/snapshot/cache.go",
+			"case c.settings.pools[s.Pool].Frozen:", "case false:",
+			nil,
+		},
+		{
+			"refused-holds-up", "what was planned for refused credentials waits, and the next provider with it", `^TestFieldRefused`,
+			"internal/control/create.go",
+			"snapshot.Blocked(state, c.now()); c.now().Before(until) {", "snapshot.Blocked(state, c.now()); false && c.now().Before(until) {",
+			nil,
+		},
+		{
 			"backoff-ignored", "a surplus is retired at once", `^TestASurplusLasts`,
 			"internal/plan/retire.go",
 			"if due := l.Since.Add(backoff); p.in.Now.Before(due) {", "if due := l.Since.Add(backoff); p.in.Now.Before(due) && false {",
