@@ -112,10 +112,14 @@ func (s *Service) registerMachine(ctx context.Context, id string, r fleet.AgentR
 		if len(r.Addresses) > 0 {
 			server.Addresses = r.Addresses
 		}
-		if before.ComingUp() {
-			if err := server.Move(fleet.PhaseReady, "its agent has registered with "+server.Capacity.String(), now); err != nil {
+		why := "its agent has registered with " + server.Capacity.String()
+		switch {
+		case before.ComingUp():
+			if err := server.Move(fleet.PhaseReady, why, now); err != nil {
 				return err
 			}
+		case before == fleet.PhaseReady: // it was so without its agent, or had been missing
+			server.Reason = why
 		}
 		if err := saveServer(tx, server, before, "agent/"+server.Name); err != nil {
 			return err

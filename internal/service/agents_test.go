@@ -57,6 +57,22 @@ func TestRegister(t *testing.T) {
 	}
 }
 
+// A machine that is ready without a check-in may have an agent all the same: what
+// it brings is told, and not what was told before.
+func TestRegisterWhenReady(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.apply(basic)
+	w.server("s1", func(s *fleet.Server) { s.Reason = "runs in the cloud" })
+	if _, err := w.Register(w.ctx, w.registration("s1", cred1)); err != nil {
+		t.Fatal(err)
+	}
+	e := w.lastEvent(fleet.EventKindServer, "hr-s1")
+	if want := "its agent has registered with " + size.String(); e.Message != want || w.get("s1").Reason != want {
+		t.Errorf("event %+v, reason %q, want %q", e, w.get("s1").Reason, want)
+	}
+}
+
 func TestRegisterTakesOverrides(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
