@@ -5,25 +5,13 @@ import (
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/provider/providertest"
 )
 
 // eventually repeats look until it says nothing.
 func eventually(t *testing.T, look func() string) {
 	t.Helper()
-	tick, over := time.NewTicker(10*time.Millisecond), time.NewTimer(30*time.Second)
-	defer tick.Stop()
-	defer over.Stop()
-	for {
-		wrong := look()
-		if wrong == "" {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-over.C:
-			t.Fatal(wrong)
-		}
-	}
+	providertest.Eventually(t, 30*time.Second, look)
 }
 
 // reaches waits until get and list show a machine in the state.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -189,18 +190,10 @@ func account(t *testing.T) providertest.Account {
 	}
 	return providertest.Account{
 		Kind: digitalocean.Kind(), Settings: s, WrongCA: &wrong, Secrets: []string{token}, Pages: 201,
-		Foreign: func(*testing.T) string { return fmt.Sprintf("%d@a:b:c:d", a.Plant("somebody-elses", "web")) },
-		Exists:  func(_ *testing.T, id string) bool { _, _, _, ok := a.Droplet(dropletOf(id)); return ok },
-		Leftovers: func(*testing.T) []string {
-			var out []string
-			for _, o := range a.Objects() {
-				if !strings.HasPrefix(o, "tag headroom-provider:") { // the shared tag is part of the configuration
-					out = append(out, o)
-				}
-			}
-			return out
-		},
-		HideNew: func(*testing.T) func() { return a.HideNew() }, FindsByList: true,
+		Foreign:   func(*testing.T) string { return fmt.Sprintf("%d@a:b:c:d", a.Plant("somebody-elses", "web")) },
+		Exists:    func(_ *testing.T, id string) bool { _, _, _, ok := a.Droplet(dropletOf(id)); return ok },
+		Leftovers: func(*testing.T) []string { return costly(a) },
+		HideNew:   func(*testing.T) func() { return a.HideNew() }, FindsByList: true,
 		LoseCreate: spoil(fakedigitalocean.Fault{Method: http.MethodPost, Path: "/v2/droplets", Lose: true}),
 		LoseDelete: spoil(fakedigitalocean.Fault{Method: http.MethodDelete, Path: "/v2/droplets", Lose: true}),
 		BreakList:  spoil(fakedigitalocean.Fault{Method: http.MethodGet, Path: "/v2/droplets", Status: http.StatusInternalServerError, Message: "Server Error", After: 1}),
@@ -273,4 +266,10 @@ func opened(t *testing.T, s *digitalocean.Settings) provider.Driver {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// costly are the objects of an account but the tag that all of a provider config's
+// Droplets share, which is part of the configuration.
+func costly(a *fakedigitalocean.Account) []string {
+	return slices.DeleteFunc(a.Objects(), func(o string) bool { return strings.HasPrefix(o, "tag headroom-provider:") })
 }

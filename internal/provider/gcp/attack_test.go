@@ -14,89 +14,37 @@ import (
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/gcp"
 	"github.com/headroom-dev/headroom/internal/provider/gcp/fakegcp"
+	"github.com/headroom-dev/headroom/internal/provider/providertest"
 	"github.com/headroom-dev/headroom/internal/settings"
 )
 
-// TestStorm: most calls are throttled, fail, or lose their answers, and each
-// step is taken by a new driver, as by a controller that dies between any two
-// calls. A machine is made once and removed whole.
 func TestStorm(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(12) {
+	providertest.Storm(t, func(t *testing.T) providertest.Weather {
 		s, p := project(t)
-		random := rand.New(rand.NewPCG(seed, 7))
-		stir := func() {
-			switch f := (fakegcp.Fault{After: random.IntN(2)}); random.IntN(6) {
-			case 0:
-				f.Status, f.Reason, f.Message = http.StatusForbidden, "rateLimitExceeded", "Rate Limit Exceeded"
-				p.Spoil(f)
-			case 1:
-				f.Status, f.Reason, f.Message = http.StatusTooManyRequests, "RATE_LIMIT_EXCEEDED", "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute'"
-				p.Spoil(f)
-			case 2:
-				f.Status, f.Reason, f.Message = http.StatusServiceUnavailable, "backendError", "Backend Error"
-				p.Spoil(f)
-			case 3:
-				f.Status, f.Text = http.StatusBadGateway, "<html>bad gateway</html>"
-				p.Spoil(f)
-			case 4:
-				f.Lose = true
-				p.Spoil(f)
-			}
+		return providertest.Weather{
+			Open: func() provider.Driver { return opened(t, s) }, Request: request("a"), Machines: p.Instances, Objects: p.Objects,
+			Stir: func(random *rand.Rand) {
+				switch f := (fakegcp.Fault{After: random.IntN(2)}); random.IntN(6) {
+				case 0:
+					f.Status, f.Reason, f.Message = http.StatusForbidden, "rateLimitExceeded", "Rate Limit Exceeded"
+					p.Spoil(f)
+				case 1:
+					f.Status, f.Reason, f.Message = http.StatusTooManyRequests, "RATE_LIMIT_EXCEEDED", "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute'"
+					p.Spoil(f)
+				case 2:
+					f.Status, f.Reason, f.Message = http.StatusServiceUnavailable, "backendError", "Backend Error"
+					p.Spoil(f)
+				case 3:
+					f.Status, f.Text = http.StatusBadGateway, "<html>bad gateway</html>"
+					p.Spoil(f)
+				case 4:
+					f.Lose = true
+					p.Spoil(f)
+				}
+			},
 		}
-		// step repeats a call until it works; a fault may fire in a later call.
-		step := func(what string, call func(d provider.Driver) bool) {
-			t.Helper()
-			for try := 0; ; try++ {
-				stir()
-				if call(opened(t, s)) {
-					return
-				}
-				if try > 500 {
-					t.Fatalf("seed %d: %s does not come to an end", seed, what)
-				}
-			}
-		}
-		var id string
-		step("create", func(d provider.Driver) bool {
-			i, err := d.Create(t.Context(), request("a"))
-			if err != nil && provider.ClassOf(err).TripsCircuit() {
-				t.Errorf("seed %d: create: %v", seed, err)
-			}
-			id = i.ID
-			return err == nil
-		})
-		step("create again", func(d provider.Driver) bool {
-			i, err := d.Create(t.Context(), request("a"))
-			return err == nil && i.ID == id
-		})
-		if n := p.Instances(); n != 1 {
-			t.Errorf("seed %d: %d instances", seed, n)
-		}
-		step("listing", func(d provider.Driver) bool {
-			n := 0
-			for i, err := range d.List(t.Context(), request("a").Tags.Owner()) {
-				if err != nil {
-					return false
-				}
-				if n++; i.ID != id {
-					t.Errorf("seed %d: listed %s", seed, i.ID)
-				}
-			}
-			if n != 1 {
-				t.Errorf("seed %d: a listing without error shows %d machines", seed, n)
-			}
-			return true
-		})
-		step("delete", func(d provider.Driver) bool {
-			err := d.Delete(t.Context(), id)
-			if err != nil && provider.ClassOf(err) == provider.NotFound && p.Instances() > 0 {
-				t.Errorf("seed %d: the machine passes for gone and is there: %v", seed, err)
-			}
-			return provider.ClassOf(err) == provider.NotFound
-		})
-		eventually(t, func() string { return strings.Join(p.Objects(), ", ") })
-	}
+	})
 }
 
 // TestLimits: names as long as they can be.

@@ -3,6 +3,8 @@ package gcp_test
 import (
 	"testing"
 	"time"
+
+	"github.com/headroom-dev/headroom/internal/provider/providertest"
 )
 
 const firstOffer = "e2-standard-2@europe-west3-a"
@@ -10,18 +12,5 @@ const firstOffer = "e2-standard-2@europe-west3-a"
 // eventually repeats look until it says nothing.
 func eventually(t *testing.T, look func() string) {
 	t.Helper()
-	tick, over := time.NewTicker(10*time.Millisecond), time.NewTimer(20*time.Second)
-	defer tick.Stop()
-	defer over.Stop()
-	for {
-		wrong := look()
-		if wrong == "" {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-over.C:
-			t.Fatal(wrong)
-		}
-	}
+	providertest.Eventually(t, 20*time.Second, look)
 }

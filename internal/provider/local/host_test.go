@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/provider/providertest"
 )
 
 // processesIn lists the processes that run with settings below root.
@@ -31,21 +32,7 @@ func processesIn(t *testing.T, root string) []string {
 // until repeats look until it says nothing.
 func until(t *testing.T, look func() (wrong string)) {
 	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	over := time.NewTimer(20 * time.Second)
-	defer over.Stop()
-	for {
-		wrong := look()
-		if wrong == "" {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-over.C:
-			t.Fatalf("still: %s", wrong)
-		}
-	}
+	providertest.Eventually(t, 20*time.Second, look)
 }
 
 func inState(t *testing.T, d provider.Driver, id string, want provider.State) (i provider.Instance) {

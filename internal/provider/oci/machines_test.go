@@ -6,6 +6,7 @@ import (
 
 	"github.com/headroom-dev/headroom/internal/provider"
 	"github.com/headroom-dev/headroom/internal/provider/oci/fakeoci"
+	"github.com/headroom-dev/headroom/internal/provider/providertest"
 )
 
 var firstOffer = "VM.Standard.E5.Flex@" + fakeoci.Domain(1)
@@ -13,20 +14,7 @@ var firstOffer = "VM.Standard.E5.Flex@" + fakeoci.Domain(1)
 // eventually repeats look until it says nothing.
 func eventually(t *testing.T, look func() string) {
 	t.Helper()
-	tick, over := time.NewTicker(10*time.Millisecond), time.NewTimer(20*time.Second)
-	defer tick.Stop()
-	defer over.Stop()
-	for {
-		wrong := look()
-		if wrong == "" {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-over.C:
-			t.Fatal(wrong)
-		}
-	}
+	providertest.Eventually(t, 20*time.Second, look)
 }
 
 func created(t *testing.T, d provider.Driver, server string) provider.Instance {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/headroom-dev/headroom/internal/fleet"
 	"github.com/headroom-dev/headroom/internal/provider"
+	"github.com/headroom-dev/headroom/internal/provider/providertest"
 	"github.com/headroom-dev/headroom/internal/provider/proxmox/fakeproxmox"
 )
 
@@ -113,20 +114,7 @@ var testOwner = provider.Owner{Installation: "01jinstall", Provider: "pve"}
 // until repeats look until it says nothing.
 func until(t *testing.T, look func() string) {
 	t.Helper()
-	over := time.After(20 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		wrong := look()
-		if wrong == "" {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-over:
-			t.Fatalf("still: %s", wrong)
-		}
-	}
+	providertest.Eventually(t, 20*time.Second, look)
 }
 
 func list(t *testing.T, d provider.Driver) map[string]provider.Instance {

@@ -267,21 +267,7 @@ func wish(n int) provider.Request {
 // within waits until look says nothing.
 func within(t *testing.T, limit time.Duration, look func() string) {
 	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	over := time.NewTimer(limit)
-	defer over.Stop()
-	for {
-		wrong := look()
-		if wrong == "" {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-over.C:
-			t.Fatalf("still after %v: %s", limit, wrong)
-		}
-	}
+	providertest.Eventually(t, limit, look)
 }
 
 func isRunning(t *testing.T, d provider.Driver, id string) provider.Instance {
