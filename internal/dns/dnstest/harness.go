@@ -64,9 +64,14 @@ type Account struct {
 	// missing right from a missing zone; empty: Forbidden.
 	WriteClass provider.Class
 
+	// Unseen says that Check warns of the right to write, which the service shows
+	// with the first name only.
+	Unseen bool
+
 	// Fail lets the next request fail as the service does for each class.
 	Fail map[provider.Class]func()
-	// BreakPage lets a page of a listing other than the first fail.
+	// BreakPage lets a page of a listing other than the first fail with an error of
+	// the service's own.
 	BreakPage func()
 	// BreakWrite lets a request that changes records fail, after the given number of
 	// them have passed.

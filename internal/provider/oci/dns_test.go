@@ -64,7 +64,7 @@ func dnsAccount(t *testing.T) dnstest.Account {
 		Calls:   of.Calls, RepeatCalls: 1, // the change
 		Expire: func() { of.Expire(true) }, Lack: of.Lack,
 		Checked: []string{"DNS_ZONE_READ", "DNS_RECORD_READ"},
-		Write:   "DNS_RECORD_UPDATE", WriteHint: "use dns-records", WriteClass: provider.NotFound, // the service does not tell
+		Write:   "DNS_RECORD_UPDATE", WriteHint: "use dns-records", WriteClass: provider.NotFound, Unseen: true, // the service does not tell
 		Fail: map[provider.Class]func(){
 			provider.RateLimited: fail(429, "TooManyRequests"), provider.Unavailable: fail(500, "InternalError"),
 			provider.Conflict: fail(412, "NoEtagMatch"), provider.Invalid: fail(400, "InvalidParameter"), provider.Quota: fail(400, "QuotaExceeded"),
