@@ -282,7 +282,7 @@ func (s *Service) notes(tx *store.Tx, w *world, have, changed *store.Object) ([]
 		if before.SameMachines(after, s.access) {
 			note = "nothing that machines are made of changes: none is replaced"
 			if names := s.otherAccess(before, after); len(names) > 0 {
-				note += "; " + strings.Join(names, ", ") + " only say who asks and by which way: machines that exist are reached by the new access once it has shown one of them"
+				note += "; access alone changes (" + strings.Join(names, ", ") + "): machines that exist are reached by the new one once its listing has shown one of them"
 			}
 		}
 		list = append(list, note)

@@ -41,7 +41,7 @@ func TestFieldReplacedCredentialsReplaceNoMachine(t *testing.T) {
 	made := w.Creates()
 
 	rotated := with("access_key_id: second, cores: 2")
-	if told := preview(rotated); !strings.Contains(told, "none is replaced; access_key_id only say who asks") {
+	if told := preview(rotated); !strings.Contains(told, "none is replaced; access alone changes (access_key_id)") {
 		t.Errorf("the preview says %q", told)
 	}
 	w.Apply(rotated)
