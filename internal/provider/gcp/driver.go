@@ -22,6 +22,9 @@ const (
 	// have its turn at once. What takes longer is seen by Get.
 	insertWait = 5 * time.Second
 
+	// maxInserts bounds the operations of earlier calls that one create walks past.
+	maxInserts = 6
+
 	// failureShown is how long Get tells of an instance whose creation failed.
 	// After that it is as if it had never been asked for.
 	failureShown = 10 * time.Minute
@@ -55,14 +58,14 @@ func (d *driver) Create(ctx context.Context, req provider.Request) (provider.Ins
 		return provider.Instance{}, err
 	}
 	m := machine{zone: o.zone, name: req.Name, tags: req.Tags}
-	op, err := d.api.Instances.Insert(d.settings.Project, o.zone, body).RequestId(requestID(req.Token)).Context(ctx).Do()
+	op, err := d.insert(ctx, o.zone, body, req.Token)
 	if statusOf(err) == http.StatusConflict {
 		return d.adopt(ctx, m, err)
 	}
 	if err != nil {
 		return provider.Instance{}, refused(err, d.now())
 	}
-	if op = d.await(ctx, o.zone, op); op.Error != nil && len(op.Error.Errors) > 0 && op.Error.Errors[0].Code == "RESOURCE_ALREADY_EXISTS" {
+	if op = d.await(ctx, o.zone, op); alreadyThere(op) {
 		return d.adopt(ctx, m, operationFault(op))
 	}
 	if fault := operationFault(op); fault != nil {
@@ -72,6 +75,32 @@ func (d *driver) Create(ctx context.Context, req provider.Request) (provider.Ins
 		ID: m.id(), Name: req.Name, Tags: req.Tags, State: provider.StatePending, Offer: o.String(),
 		Capacity: capacity(o.machineType, body.GuestAccelerators),
 	}, nil
+}
+
+// insert begins the creation of an instance. The service answers a request id that
+// it knows with the operation of the first call, for about an hour, also when that
+// failed: then nothing is there, and the next id is tried. The ids follow from the
+// token and from the operations that failed, so that each repetition of the create
+// goes the same way; the name keeps a second instance from being made in any case.
+func (d *driver) insert(ctx context.Context, zone string, body *compute.Instance, token string) (op *compute.Operation, err error) {
+	id := requestID(token)
+	for range maxInserts {
+		op, err = d.api.Instances.Insert(d.settings.Project, zone, body).RequestId(id).Context(ctx).Do()
+		if err != nil || op.Status != "DONE" {
+			return op, err
+		}
+		fault := operationFault(op)
+		if fault == nil || fault.Class.MadeNothing() || alreadyThere(op) {
+			return op, nil
+		}
+		id = requestID(token + " after " + op.Name)
+	}
+	return op, err
+}
+
+// alreadyThere says that an insert failed since there is an instance of the name.
+func alreadyThere(op *compute.Operation) bool {
+	return op.Error != nil && len(op.Error.Errors) > 0 && op.Error.Errors[0].Code == "RESOURCE_ALREADY_EXISTS"
 }
 
 // await gives a new operation a moment to end. Whatever goes wrong here, the
