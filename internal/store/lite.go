@@ -227,7 +227,7 @@ const pointerSize = int(unsafe.Sizeof(uintptr(0)))
 func at[T any](p uintptr) *T { return *(**T)(unsafe.Pointer(&p)) } //nolint:gosec // see above
 
 // memory is a piece of SQLite's memory.
-func memory(p uintptr, n int) []byte { return unsafe.Slice(at[byte](p), n) }
+func memory(p uintptr, n int) []byte { return unsafe.Slice(at[byte](p), n) } //nolint:gosec // n is what SQLite says, or what was asked of it
 
 func number(b bool) int64 {
 	if b {

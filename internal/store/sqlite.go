@@ -43,8 +43,8 @@ func openSQLite(rawURL string) (backend, error) {
 
 	uri := (&url.URL{Scheme: "file", Path: path}).String()
 	b := sqliteBackend(path, newPool(1), newPool(sqliteReaders))
-	b.writers.open = func() (*liteConn, error) { return openLite(uri, writerSetUp...) }
-	b.readers.open = func() (*liteConn, error) { return openLite(uri, readerSetUp...) }
+	b.writers.open = func() (*liteConn, error) { return openLite(uri, writerSetUp()...) }
+	b.readers.open = func() (*liteConn, error) { return openLite(uri, readerSetUp()...) }
 	b.migrate = func(ctx context.Context, program string) (version int64, err error) {
 		return migrateSQLite(ctx, path, uri, program, nil)
 	}
@@ -53,12 +53,15 @@ func openSQLite(rawURL string) (backend, error) {
 
 // The write-ahead log is synced at every commit (FULL): a commit that was
 // answered survives a power cut.
-var ( //nolint:gochecknoglobals // constants in all but name
-	anySetUp    = []string{"PRAGMA busy_timeout = 5000", "PRAGMA foreign_keys = 0", "PRAGMA cache_size = -65536", "PRAGMA temp_store = MEMORY"}
-	writerSetUp = append(anySetUp[:len(anySetUp):len(anySetUp)],
-		"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA wal_autocheckpoint = 4000", "PRAGMA journal_size_limit = 67108864")
-	readerSetUp = append(anySetUp[:len(anySetUp):len(anySetUp)], "PRAGMA query_only = 1")
-)
+func writerSetUp() []string {
+	return append(anySetUp(), "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA wal_autocheckpoint = 4000", "PRAGMA journal_size_limit = 67108864")
+}
+
+func readerSetUp() []string { return append(anySetUp(), "PRAGMA query_only = 1") }
+
+func anySetUp() []string {
+	return []string{"PRAGMA busy_timeout = 5000", "PRAGMA foreign_keys = 0", "PRAGMA cache_size = -65536", "PRAGMA temp_store = MEMORY"}
+}
 
 // openSQLiteMemory opens a database that lives as long as its one connection,
 // which readers and writers take in turns.

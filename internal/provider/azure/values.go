@@ -14,7 +14,7 @@ import (
 
 // enumerations are the SDK's lists of values of what an override can say. Sizes
 // are none of them: vm_size chooses.
-var enumerations = settings.Lists(
+var enumerations = settings.Lists( //nolint:gochecknoglobals // a constant in all but name
 	settings.List(armcompute.PossibleCachingTypesValues()),
 	settings.List(armcompute.PossibleDeleteOptionsValues()),
 	settings.List(armcompute.PossibleDiffDiskOptionsValues()),
