@@ -18,11 +18,11 @@ import (
 )
 
 // realm is one provider config with one set of public settings: a place where
-// machines are, and the client that reaches it. Revisions that differ in
-// secrets only share a realm, so that rotated credentials reach old machines,
-// while machines made with other settings are still found where they were
-// made. Revisions that differ in settings which are access alone should be in
-// the same place; they share a realm as soon as that is proven, see handOver.
+// machines are, and the client that reaches it. Machines that were made with
+// other settings are still found where they were made. Revisions that differ in
+// secrets and other access alone should be in the same place, so that rotated
+// credentials reach old machines; they share a realm as soon as that is proven,
+// see handOver.
 type realm struct {
 	provider string
 	key      string
@@ -137,23 +137,25 @@ func (cs *clouds) handOver(from, to *realm) {
 	maps.DeleteFunc(cs.keyOf[from.provider], func(_ int64, key string) bool { return key == from.key })
 }
 
-// realmKey identifies the public settings of a provider config, and the place
-// that they name.
+// realmKey identifies the settings of a provider config, and the place that they
+// name. Sealed secrets stay the same for as long as nobody changes them; when
+// they are sealed anew the proof is made anew.
 func (cs *clouds) realmKey(o *store.Object) (key, place string, err error) {
 	spec, err := store.Spec[fleet.VMProviderSpec](o)
 	if err != nil {
 		return "", "", err
 	}
-	of := func(settings map[string]any) (string, error) {
+	of := func(settings map[string]any, secrets []byte) (string, error) {
 		canonical, err := json.Marshal(struct {
 			Provider string
 			Settings map[string]any
-		}{spec.Provider, settings})
+			Secrets  []byte
+		}{spec.Provider, settings, secrets})
 		sum := sha256.Sum256(canonical)
 		return hex.EncodeToString(sum[:8]), err
 	}
-	if key, err = of(spec.Settings); err == nil {
-		place, err = of(spec.Lasting(cs.deps.Access))
+	if key, err = of(spec.Settings, o.Secrets); err == nil {
+		place, err = of(spec.Lasting(cs.deps.Access), nil)
 	}
 	if err != nil {
 		return "", "", fmt.Errorf("reading settings of provider %s: %w", o.Name, err)

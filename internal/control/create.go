@@ -24,8 +24,18 @@ const untilCircuit = time.Second
 // stepCreate makes the machine of a planned server. The intent is committed
 // before the cloud is called; a server found in creating was interrupted there
 // and is looked for in the cloud before the call is repeated.
+//
+// What is only planned is made with the settings as they are now.
 func (c *Controller) stepCreate(ctx context.Context, s *fleet.Server, spec fleet.AutoscaleConfigSpec) (time.Duration, error) {
-	r, err := c.clouds.get(ctx, s.VMProvider, s.ProviderRevision)
+	revision := s.ProviderRevision
+	if s.Phase == fleet.PhasePlanned {
+		now, err := c.fleet.Revision(ctx, s.VMProvider, c.now())
+		if err != nil {
+			return 0, fmt.Errorf("reading the settings of server %s: %w", s.Name, err)
+		}
+		revision = fleet.Or(now, revision)
+	}
+	r, err := c.clouds.get(ctx, s.VMProvider, revision)
 	if err != nil {
 		return c.createFailed(ctx, nil, s, provider.Errorf(provider.Invalid, "%w", err))
 	}
@@ -54,7 +64,7 @@ func (c *Controller) stepCreate(ctx context.Context, s *fleet.Server, spec fleet
 		}
 		now := c.now()
 		s.Attempts++
-		s.Offer = offer
+		s.Offer, s.ProviderRevision = offer, revision
 		if s.CallAt == nil {
 			s.CallAt = &now
 		}

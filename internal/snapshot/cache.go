@@ -105,6 +105,13 @@ func (c *Cache) Halted(ctx context.Context, s *fleet.Server, now time.Time) (why
 	return why, err
 }
 
+// Revision is the one that the settings of a provider are at; 0: there is no
+// such provider.
+func (c *Cache) Revision(ctx context.Context, provider string, now time.Time) (revision int64, err error) {
+	err = c.look(ctx, now, func() { revision = c.settings.providers[provider].revision })
+	return revision, err
+}
+
 // Copy is a server as the cache has it, without a look at the database; nil: it
 // has none. Who writes it back relies on its version.
 func (c *Cache) Copy(id string) *fleet.Server {
