@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -322,9 +323,12 @@ func (t *Tenant) all(ctx context.Context, service, collection string) ([]object,
 	}
 }
 
-// Machines lists the servers of the project as nova shows them.
+// Machines lists the servers of the project as nova shows them. One that is
+// DELETED is no machine any more: nova says so once guest, volumes and ports are
+// gone, a moment before it drops the row.
 func (t *Tenant) Machines(ctx context.Context) ([]map[string]any, error) {
-	return t.all(ctx, "compute", "servers")
+	all, err := t.all(ctx, "compute", "servers")
+	return slices.DeleteFunc(all, func(s map[string]any) bool { return s["status"] == "DELETED" }), err
 }
 
 // Volumes lists the volumes of the project as cinder shows them.
