@@ -231,7 +231,7 @@ func mutants() []mutant {
 		{
 			"sweep-silent", "nobody is told that a sweep has stopped", `^TestFieldAnOldDatabase`,
 			"internal/control/sweeppass.go",
-			"changes = *kind.alert(&state) != text", "changes = false && *kind.alert(&state) != text",
+			"changes = *kind.alert(&before) != text", "changes = false && *kind.alert(&before) != text",
 			nil,
 		},
 		{
