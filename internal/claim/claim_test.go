@@ -301,6 +301,36 @@ func TestStagedSessionIsHandedOver(t *testing.T) {
 	})
 }
 
+// Who is served when one staged session ends may take over the next one.
+func TestEndAllOfStagedSessionsServesTheQueueOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.server("one", "a", cores(3))
+	shape := fleet.Shape{Cores: fleet.Core, Memory: 1024}
+	ids := []string{"st1", "st2", "st3"}
+	for _, id := range ids {
+		w.write(func(tx *store.Tx) error {
+			_, err := claim.MakeStaged(tx, id, "warm", fleet.PoolDockerAgent, fleet.StagingSpec{Pool: "p", Shape: shape, Count: 3}, "test", w.at)
+			return err
+		})
+	}
+	need := fleet.Resources{Cores: shape.Cores, MemoryMiB: int64(shape.Memory)}
+	w.queue("s1", "", need)
+	w.queue("s2", "", need)
+	w.write(func(tx *store.Tx) error {
+		staged, err := tx.Sessions(store.SessionFilter{Pool: "p", States: []fleet.SessionState{fleet.SessionStaged}})
+		if err != nil || len(staged) != len(ids) {
+			t.Fatalf("%d sessions are staged, %v", len(staged), err)
+		}
+		return claim.EndAll(tx, "p", staged, func(*fleet.Session) string { return "no longer wished for" }, "test", w.at)
+	})
+	for id, want := range map[string]fleet.SessionState{"s1": fleet.SessionActive, "s2": fleet.SessionActive, "st1": fleet.SessionEnded, "st2": fleet.SessionEnded, "st3": fleet.SessionEnded} {
+		if s := w.session(id); s.State != want {
+			t.Errorf("session %s is %s (%s), want %s", id, s.State, s.Reason, want)
+		}
+	}
+}
+
 func TestStagedSessionIsKeptFromAUserTooMany(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)

@@ -48,17 +48,26 @@ func EndOnServer(tx *store.Tx, server *fleet.Server, reason, actor string, now t
 	if err != nil {
 		return nil, fmt.Errorf("reading the sessions of server %s: %w", server.Name, err)
 	}
+	return sessions, EndAll(tx, server.Pool, sessions, func(*fleet.Session) string { return reason }, actor, now)
+}
+
+// EndAll ends live sessions of a pool and serves its queue once afterwards, and
+// not after each: who is served may take over a staged session, which would be
+// one of those that are still to be ended.
+func EndAll(tx *store.Tx, pool string, sessions []*fleet.Session, reason func(*fleet.Session) string, actor string, now time.Time) error {
+	if len(sessions) == 0 {
+		return nil
+	}
+	if err := tx.LockPool(pool); err != nil {
+		return fmt.Errorf("locking the queue of pool %s: %w", pool, err)
+	}
 	for _, s := range sessions {
-		if _, err := end(tx, s, reason, actor, now); err != nil {
-			return nil, err
+		if _, err := end(tx, s, reason(s), actor, now); err != nil {
+			return err
 		}
 	}
-	if len(sessions) > 0 {
-		if _, err := AssignQueued(tx, server.Pool, now); err != nil {
-			return nil, err
-		}
-	}
-	return sessions, nil
+	_, err := AssignQueued(tx, pool, now)
+	return err
 }
 
 // end ends one live session and gives back its claim, if it held one.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,15 +111,11 @@ func (c *Controller) trimStaged(ctx context.Context, pool string) error {
 		if err != nil {
 			return err
 		}
-		for _, s := range staged { // oldest first
-			if wished[s.Staging]--; wished[s.Staging] >= 0 {
-				continue
-			}
-			if _, err := claim.End(tx, s, "staging "+s.Staging+" no longer wishes for it", Actor, c.now()); err != nil {
-				return err
-			}
-		}
-		return nil
+		staged = slices.DeleteFunc(staged, func(s *fleet.Session) bool { // oldest first
+			wished[s.Staging]--
+			return wished[s.Staging] >= 0
+		})
+		return claim.EndAll(tx, pool, staged, func(s *fleet.Session) string { return "staging " + s.Staging + " no longer wishes for it" }, Actor, c.now())
 	})
 	if err != nil {
 		return fmt.Errorf("ending staged sessions of pool %s: %w", pool, err)

@@ -393,12 +393,7 @@ func (c *Controller) drain(ctx context.Context, s *fleet.Server) (next time.Dura
 			return err
 		}
 		staged = len(sessions)
-		for _, st := range sessions {
-			if _, err := claim.End(tx, st, "its server is drained; it is made anew elsewhere", Actor, c.now()); err != nil {
-				return err
-			}
-		}
-		return nil
+		return claim.EndAll(tx, s.Pool, sessions, func(*fleet.Session) string { return "its server is drained; it is made anew elsewhere" }, Actor, c.now())
 	})
 	switch {
 	case err != nil:
