@@ -17,7 +17,7 @@ import (
 	"github.com/headroom-dev/headroom/internal/store"
 )
 
-// realm is one provider config with one set of public settings: a place where
+// realm is one provider config with one set of settings: a place where
 // machines are, and the client that reaches it. Machines that were made with
 // other settings are still found where they were made. Revisions that differ in
 // secrets and other access alone should be in the same place, so that rotated

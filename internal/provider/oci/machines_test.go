@@ -19,23 +19,12 @@ func eventually(t *testing.T, look func() string) {
 
 func created(t *testing.T, d provider.Driver, server string) provider.Instance {
 	t.Helper()
-	i, err := d.Create(t.Context(), request(server))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return i
+	return providertest.Made(t, d, request(server))
 }
 
 func listed(t *testing.T, d provider.Driver) map[string]provider.Instance {
 	t.Helper()
-	out := map[string]provider.Instance{}
-	for i, err := range d.List(t.Context(), request("a").Tags.Owner()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		out[i.ID] = i
-	}
-	return out
+	return providertest.Listed(t, d, request("a").Tags.Owner())
 }
 
 func running(t *testing.T, d provider.Driver, id string) provider.Instance {

@@ -10,25 +10,6 @@ import (
 	"github.com/headroom-dev/headroom/internal/provider"
 )
 
-// Eventually repeats look until it says nothing, for as long as patience lasts.
-func Eventually(t *testing.T, patience time.Duration, look func() (wrong string)) {
-	t.Helper()
-	tick, over := time.NewTicker(10*time.Millisecond), time.NewTimer(patience)
-	defer tick.Stop()
-	defer over.Stop()
-	for {
-		wrong := look()
-		if wrong == "" {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-over.C:
-			t.Fatalf("still after %v: %s", patience, wrong)
-		}
-	}
-}
-
 // Weather is an account in which most calls can be made to fail.
 type Weather struct {
 	// Open makes a driver that knows nothing of those before it.
